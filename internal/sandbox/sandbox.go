@@ -1,0 +1,100 @@
+// Package sandbox holds the nouns of Ringwall: backends, sandboxes, processes,
+// what they promise and how they fail. It imports only the standard library, so
+// that every other package may import it. It does nothing itself: package engine
+// acts, packages below internal/backend isolate.
+package sandbox
+
+import (
+	"context"
+	"os"
+)
+
+// Backend is one isolation system, such as Linux namespaces or a virtual machine.
+// A Backend holds no state of its own that a restart would lose: List answers from
+// what is on disk. All methods may be called from several goroutines at once.
+type Backend interface {
+	// Info describes the backend. It is the same on every host and never fails.
+	Info() Info
+
+	// Detect finds out by trying what the backend can do on this host. It leaves
+	// nothing behind. A host that lacks something is a Report with Ready false,
+	// not an error; an error means that Detect itself could not be carried out.
+	Detect(ctx context.Context) (Report, error)
+
+	// Create makes a sandbox from s and returns when it can start programs.
+	// On error nothing is left behind: what was made is undone in reverse order.
+	// Create never substitutes weaker isolation for what it cannot provide.
+	Create(ctx context.Context, s Spec) (Sandbox, error)
+
+	// Attach reaches a sandbox that another instance of the backend created.
+	// A backend whose sandboxes end with their creator answers CodeUnsupported.
+	Attach(ctx context.Context, r Ref) (Sandbox, error)
+
+	// List names the live sandboxes of this backend.
+	List(ctx context.Context) ([]Ref, error)
+}
+
+// Sandbox is one live instance of a Backend.
+type Sandbox interface {
+	// Ref names the sandbox for Attach and List.
+	Ref() Ref
+
+	// Start runs c inside. It returns once the program runs, or with
+	// CodeCommandNotFound or CodeNotExecutable when it cannot be run.
+	Start(ctx context.Context, c Cmd) (Process, error)
+
+	// Destroy ends everything inside and removes all that the sandbox owns on
+	// the host: processes, mounts, namespaces, files. It is idempotent and
+	// returns only when nothing is left, or with an error that says what is.
+	Destroy(ctx context.Context) error
+}
+
+// Process is one program running in a Sandbox.
+type Process interface {
+	// Wait returns how the program ended, after its output has been delivered.
+	// The program's own failure is an Exit; an error is a failure of ours.
+	// Wait may be called again and answers the same.
+	Wait(ctx context.Context) (Exit, error)
+
+	// Signal delivers sig to the program. A program that has ended is not an error.
+	Signal(ctx context.Context, sig os.Signal) error
+}
+
+// Info is what a backend is, on every host.
+type Info struct {
+	Name     string    // as in `--backend NAME`
+	Summary  string    // one line for people
+	Features []Feature // what its sandboxes can do; see As
+}
+
+// Feature names something that a backend's sandboxes can do for the caller. A
+// feature is declared if and only if the matching optional interface is implemented.
+type Feature string
+
+// Ref names a sandbox across processes. Data is opaque to all but the backend.
+type Ref struct {
+	Backend string `json:"backend"`
+	ID      string `json:"id"`
+	Version int    `json:"version"`
+	Data    []byte `json:"data,omitempty"`
+}
+
+// As finds an optional interface T in v or in what v wraps, as errors.As does
+// for errors: a wrapper has a method Unwrap that returns what it wraps.
+func As[T any](v any) (T, bool) {
+	for v != nil {
+		if t, ok := v.(T); ok {
+			return t, true
+		}
+		switch u := v.(type) {
+		case interface{ Unwrap() Sandbox }:
+			v = u.Unwrap()
+		case interface{ Unwrap() Backend }:
+			v = u.Unwrap()
+		default:
+			v = nil
+		}
+	}
+	var zero T
+	return zero, false
+}

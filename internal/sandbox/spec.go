@@ -1,0 +1,93 @@
+package sandbox
+
+import (
+	"os"
+	"time"
+)
+
+// Spec says what sandbox to create. Paths are absolute and free of symbolic links
+// (the engine resolves them); the zero value of a field means "none".
+type Spec struct {
+	ID  string // 12 characters of [a-z2-7]; see NewID
+	Dir string // the sandbox's own directory on the host, mode 0700, made and removed by the engine
+
+	User    User   // who the caller is: whose home and name are shown inside
+	Project string // host directory shown copy-on-write at its own path; "" is none
+	Layers  string // host directory that takes the changes: see LayerUpper; "" only if nothing needs it
+	Mounts  []Mount
+
+	// Own records a host resource before it is made, so that a later run can
+	// remove it should this one die. Nil: nothing is recorded.
+	Own func(Resource) error
+
+	// Trace receives each finished step of the work. Nil: steps are not reported.
+	Trace func(Step)
+}
+
+// User is the person (or service) on whose behalf a sandbox runs.
+type User struct {
+	UID, GID int
+	Name     string
+	Home     string // absolute; an empty directory appears there inside
+
+	// GitName and GitEmail go into the synthesised .gitconfig; "" leaves them out.
+	GitName, GitEmail string
+}
+
+// The layout below Spec.Layers, shared by package workspace, which makes the
+// directories and reads them afterwards, and the backends, which mount them.
+const (
+	LayerUpper = "upper"  // what the project's changes go to
+	LayerWork  = "work"   // scratch space of overlayfs, on the same file system
+	LayerShare = "share-" // followed by the mount's index: holds its own upper and work
+)
+
+// MountMode says what the program may do with a Mount.
+type MountMode int
+
+// The modes of a Mount.
+const (
+	MountReadOnly  MountMode = iota + 1 // reads only
+	MountThrowAway                      // writes succeed and are forgotten with the sandbox
+)
+
+// Mount shows a host file or directory inside, at its own path.
+type Mount struct {
+	Source string
+	Mode   MountMode
+}
+
+// Cmd is a program to start.
+type Cmd struct {
+	Args []string // Args[0] is looked up on PATH of Env when it has no slash
+	Env  []string // the whole environment, "K=V"
+	Dir  string   // absolute path inside
+
+	// Standard descriptors as the caller has them. None of them enters the
+	// sandbox: bytes are relayed. The caller keeps ownership. Nil is /dev/null.
+	Stdin, Stdout, Stderr *os.File
+}
+
+// ResourceKind says how a Resource is found and removed.
+type ResourceKind string
+
+// The kinds of host resources.
+const (
+	ResourceProcess   ResourceKind = "process"   // Name is the pid, Start its start time in clock ticks
+	ResourceDir       ResourceKind = "dir"       // Name is an absolute path, removed with its contents
+	ResourceWorkspace ResourceKind = "workspace" // Name is a workspace id: kept if it has changes, else removed
+)
+
+// Resource is something on the host that outlives a killed process of ours.
+type Resource struct {
+	Kind  ResourceKind `json:"kind"`
+	Name  string       `json:"name"`
+	Start uint64       `json:"start,omitempty"`
+}
+
+// Step is one finished piece of work, for `-v` and the step table of the benchmark.
+type Step struct {
+	Name  string
+	Where string // "host" or "guest"
+	Took  time.Duration
+}
