@@ -1,0 +1,136 @@
+package main
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/linux/seccomp"
+)
+
+// drop gives up every right that building the sandbox needed. The guest itself is
+// then as confined as the programs that it starts, which inherit all of this from
+// the main thread; so there is nothing to gain from taking it over but its socket.
+func (b *builder) drop() *failure {
+	if !b.omits("caps") {
+		// The bounding set first: it needs CAP_SETPCAP. On this thread alone, from
+		// which every program is forked: with no capability left, no_new_privs and
+		// no file that could give any, it only completes the picture.
+		for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+			if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && err != unix.EINVAL {
+				return fail("drop", "bounding set", err)
+			}
+		}
+	} else if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
+		return fail("drop", "keepcaps", err)
+	}
+	if !b.omits("nosuid") {
+		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			return fail("drop", "no_new_privs", err)
+		}
+	} else if !b.omits("seccomp") {
+		// Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes early.
+		if err := seccomp.Install(true); err != nil {
+			return fail("drop", "seccomp", err)
+		}
+	}
+	// A core dump would be handled by the host's kernel.core_pattern: a root program
+	// there would parse memory that the sandbox wrote. A limit of exactly 1 byte
+	// suppresses dumps into pipes too, where 0 does not (fs/coredump.c).
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
+		return fail("drop", "core limit", err)
+	}
+	if f := b.becomeUser(); f != nil {
+		return f
+	}
+	if !b.omits("caps") {
+		// All threads: a program that took over the guest would find none either.
+		h, d := capArgs(&capHeader{version: unix.LINUX_CAPABILITY_VERSION_3}, &[2]capData{})
+		if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, h, d, 0); errno != 0 {
+			return fail("drop", "capset", errno)
+		}
+	}
+	dumpable := uintptr(0)
+	if b.omits("nodump") {
+		dumpable = 1
+	}
+	// Also after changing credentials, which resets it to fs.suid_dumpable. It keeps
+	// /proc/1/{mem,fd,exe,…} and ptrace(2) of us from programs of the same uid, and
+	// with that our own executable on the host's disk (CVE-2019-5736).
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, dumpable, 0, 0, 0); err != nil {
+		return fail("drop", "dumpable", err)
+	}
+	if !b.omits("seccomp") && !b.omits("nosuid") {
+		if err := seccomp.Install(true); err != nil {
+			return fail("drop", "seccomp", err)
+		}
+	}
+	ignoreSignals()
+	return nil
+}
+
+// becomeUser takes the program's ids. In a user namespace with a single id they are
+// ours already.
+func (b *builder) becomeUser() *failure {
+	uid, gid := b.setup.UID, b.setup.GID
+	if unix.Getgid() != gid {
+		if err := syscall.Setresgid(gid, gid, gid); err != nil {
+			return fail("drop", "setresgid", err)
+		}
+	}
+	if unix.Getuid() != uid {
+		if err := syscall.Setresuid(uid, uid, uid); err != nil {
+			return fail("drop", "setresuid", err)
+		}
+	}
+	if b.omits("caps") {
+		return keepCaps()
+	}
+	return nil
+}
+
+// keepCaps serves the control in which programs keep their capabilities.
+func keepCaps() *failure {
+	h, d := &capHeader{version: unix.LINUX_CAPABILITY_VERSION_3}, &[2]capData{}
+	ph, pd := capArgs(h, d)
+	if _, _, errno := unix.RawSyscall(unix.SYS_CAPGET, ph, pd, 0); errno != 0 {
+		return fail("drop", "capget", errno)
+	}
+	for i := range d {
+		d[i].effective, d[i].inheritable = d[i].permitted, d[i].permitted
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_CAPSET, ph, pd, 0); errno != 0 {
+		return fail("drop", "capset", errno)
+	}
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		if d[c/32].permitted&(1<<(c%32)) != 0 {
+			if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0); err != nil {
+				return fail("drop", "ambient", err)
+			}
+		}
+	}
+	return nil
+}
+
+// kernelSigaction is struct sigaction of rt_sigaction(2) on 64-bit Linux.
+type kernelSigaction struct {
+	handler, flags, restorer uintptr
+	mask                     uint64
+}
+
+// ignoreSignals takes back the handlers that the Go runtime installed. The kernel
+// drops every signal without a handler that comes to a namespace's PID 1 from
+// inside, SIGKILL included (pid_namespaces(7)); with Go's handlers `kill -QUIT 1`
+// would end the sandbox. Programs start with default dispositions for the same
+// reason. SIGURG stays: the runtime preempts with it, and it can do no harm.
+func ignoreSignals() {
+	if unix.Getpid() != 1 {
+		return // a control without PID namespace
+	}
+	var act kernelSigaction
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig != uintptr(unix.SIGURG) && sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
+			sigaction(sig, &act)
+		}
+	}
+}

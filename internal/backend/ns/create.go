@@ -1,0 +1,304 @@
+package ns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/guest"
+	"github.com/ringwall/ringwall/internal/guest/client"
+	"github.com/ringwall/ringwall/internal/linux/pidfd"
+	"github.com/ringwall/ringwall/internal/linux/userns"
+	"github.com/ringwall/ringwall/internal/sandbox"
+)
+
+// errNoAttach is why Attach fails.
+var errNoAttach = errors.New("sandboxes of this backend end with the command that made them")
+
+// Create makes a sandbox in these steps; the guest's own are in cmd/ringwall-guest.
+//
+//	host                                    guest
+//	ids      take a range of ids (root)
+//	spawn    clone into new namespaces      starts, waits for its orders
+//	record   pid and start time
+//	mounts   open and id-map what only
+//	         root may open (root)
+//	setup    KindSetup, descriptors   →     sources, root, view, enter, network, drop
+//	                                  ←     KindReady: confined
+func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox, err error) {
+	c := &creation{backend: b, spec: s, last: time.Now()}
+	defer func() {
+		c.closeSources()
+		if err != nil {
+			c.undo()
+		}
+	}()
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"ids", c.identify},
+		{"spawn", c.spawn},
+		{"record", c.record},
+		{"mounts", c.openSources},
+		{"setup", c.handOver},
+	} {
+		if err := step.run(ctx); err != nil {
+			return nil, c.explain(step.name, err)
+		}
+		c.trace(step.name, "host", time.Since(c.last))
+		c.last = time.Now()
+	}
+	return &box{id: s.ID, client: c.client, pidfd: c.pidfd, ids: c.ids}, nil
+}
+
+// creation is a sandbox in the making.
+type creation struct {
+	backend *backend
+	spec    sandbox.Spec
+	last    time.Time
+
+	id      identity
+	ids     *idRange // nil if the caller is not root
+	client  *client.Client
+	pid     int
+	pidfd   int // -1 or 0 until the guest runs
+	setup   guest.Setup
+	own     []string // paths of the sources to open here
+	sources []int
+}
+
+func (c *creation) trace(name, where string, took time.Duration) {
+	if c.spec.Trace != nil {
+		c.spec.Trace(sandbox.Step{Name: name, Where: where, Took: took})
+	}
+}
+
+func (c *creation) identify(context.Context) error {
+	caller := sandbox.User{UID: os.Geteuid(), GID: os.Getegid()}
+	var owner sandbox.User
+	if c.spec.Project != "" {
+		var st unix.Stat_t
+		if err := unix.Stat(c.spec.Project, &st); err != nil {
+			return fmt.Errorf("%s: %w", c.spec.Project, err)
+		}
+		owner.UID, owner.GID = int(st.Uid), int(st.Gid)
+	}
+	switch {
+	case caller.UID != 0:
+		c.id = identify(caller, owner, 0)
+	case c.backend.omits("idmap"):
+		c.id = unmapped(owner)
+	default:
+		ids, err := takeRange(c.backend.cfg.RuntimeDir)
+		if err != nil {
+			return err
+		}
+		c.ids = ids
+		c.id = identify(caller, owner, ids.base)
+	}
+	return nil
+}
+
+// guestCaps are what the guest needs in its user namespace to build the sandbox,
+// and overlayfs for as long as it is mounted: it acts with its mounter's rights.
+var guestCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_CHOWN,
+	unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_MKNOD, unix.CAP_SETFCAP}
+
+// spawn starts the guest in its namespaces.
+func (c *creation) spawn(context.Context) error {
+	program, err := c.backend.guest.find(c.backend.cfg)
+	if err != nil {
+		return err
+	}
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(null)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pair[1])
+	c.client = client.New(pair[0])
+
+	c.pidfd = -1
+	sys := &syscall.SysProcAttr{
+		Cloneflags:  c.namespaces(),
+		UidMappings: c.id.uids.sandbox,
+		GidMappings: c.id.gids.sandbox,
+		PidFD:       &c.pidfd,
+	}
+	if os.Geteuid() == 0 {
+		// Root of the new namespace until it drops that too; no host id is left.
+		sys.GidMappingsEnableSetgroups = true
+		sys.Credential = &syscall.Credential{Uid: 0, Gid: 0}
+		file, err := sealed(program)
+		if err != nil {
+			return fmt.Errorf("%s: %w", program, err)
+		}
+		defer unix.Close(file)
+		program = "/proc/self/fd/" + strconv.Itoa(file)
+	} else {
+		// Its uid is not 0, so what it gets with the namespace would be lost by exec.
+		sys.AmbientCaps = guestCaps
+	}
+	if c.backend.omits("caps") {
+		sys.AmbientCaps = allCaps()
+	}
+	c.pid, err = syscall.ForkExec(program, []string{"ringwall-guest"}, &syscall.ProcAttr{
+		Dir:   "/",
+		Files: []uintptr{uintptr(null), uintptr(null), uintptr(null), uintptr(pair[1])},
+		Sys:   sys,
+	})
+	if err != nil && c.pidfd >= 0 { // exec failed in a child that is reaped already
+		unix.Close(c.pidfd)
+		c.pidfd = -1
+	}
+	return err
+}
+
+func (c *creation) namespaces() uintptr {
+	flags := uintptr(unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP)
+	for _, ns := range []struct {
+		layer string
+		flag  uintptr
+	}{{"pidns", unix.CLONE_NEWPID}, {"ipcns", unix.CLONE_NEWIPC}, {"netns", unix.CLONE_NEWNET}} {
+		if !c.backend.omits(ns.layer) {
+			flags |= ns.flag
+		}
+	}
+	return flags
+}
+
+// allCaps serves the control in which programs keep their capabilities.
+func allCaps() []uintptr {
+	var all []uintptr
+	for n := uintptr(0); n <= unix.CAP_LAST_CAP; n++ {
+		all = append(all, n)
+	}
+	return all
+}
+
+// sealed opens the guest program as a detached mount of its own that is read-only:
+// even somebody who got hold of the guest's /proc/PID/exe could not write through it
+// (CVE-2019-5736). It takes CAP_SYS_ADMIN, so an ordinary user's guest has only its
+// file mode, its being unreadable to the sandbox, and ETXTBSY.
+func sealed(program string) (int, error) {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, program, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
+	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// record writes the guest down for whoever has to clean up after us. Should we die
+// before, the guest ends by itself: its control socket closes.
+func (c *creation) record(context.Context) error {
+	if c.spec.Own == nil {
+		return nil
+	}
+	start, err := pidfd.StartTime(c.pid)
+	if err != nil {
+		return err
+	}
+	return c.spec.Own(sandbox.Resource{Kind: sandbox.ResourceProcess, Name: strconv.Itoa(c.pid), Start: start})
+}
+
+// openSources decides what the sandbox shows and opens the part of it that is to be
+// id-mapped, while the guest is starting.
+func (c *creation) openSources(context.Context) error {
+	c.setup, c.own = plan(realHost{}, c.spec, c.id, c.backend.cfg.Omit)
+	if len(c.own) == 0 {
+		return nil
+	}
+	idmap, err := userns.Open(c.id.uids.disk, c.id.gids.disk)
+	if err != nil {
+		return fmt.Errorf("making an id map: %w", err)
+	}
+	defer unix.Close(idmap)
+	next := 0
+	for _, src := range c.setup.Sources {
+		if src.Path != "" {
+			continue
+		}
+		fd, err := openMapped(c.own[next], src.Recursive, idmap)
+		if err != nil {
+			return err
+		}
+		c.sources = append(c.sources, fd)
+		next++
+	}
+	return nil
+}
+
+// openMapped returns a detached id-mapped copy of the mount at path.
+func openMapped(path string, recursive bool, idmap int) (int, error) {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	deep := uint(unix.AT_EMPTY_PATH)
+	if recursive {
+		flags |= unix.AT_RECURSIVE
+		deep |= unix.AT_RECURSIVE
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+	if err != nil {
+		return -1, fmt.Errorf("%s: %w", path, err)
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(idmap)}
+	if err := unix.MountSetattr(fd, "", deep, &attr); err != nil {
+		unix.Close(fd)
+		return -1, &notMappable{path: path, err: err}
+	}
+	return fd, nil
+}
+
+// notMappable says that the file system at path supports no id-mapped mounts.
+type notMappable struct {
+	path string
+	err  error
+}
+
+func (e *notMappable) Error() string {
+	return fmt.Sprintf("%s lies on a file system whose owners cannot be mapped: %v", e.path, e.err)
+}
+
+func (e *notMappable) Unwrap() error { return e.err }
+
+// handOver gives the guest its orders and waits until it is confined.
+func (c *creation) handOver(ctx context.Context) error {
+	ready, err := c.client.Setup(ctx, c.setup, c.sources...)
+	if err != nil {
+		return err
+	}
+	for _, s := range ready.Steps {
+		c.trace(s.Name, "guest", time.Duration(s.Nanos))
+	}
+	return nil
+}
+
+func (c *creation) closeSources() { guest.CloseAll(c.sources) }
+
+// undo ends a guest that never became a sandbox.
+func (c *creation) undo() {
+	if c.client != nil {
+		c.client.Close()
+	}
+	if c.pid > 0 && c.pidfd >= 0 {
+		pidfd.Kill(c.pidfd)
+		pidfd.Reap(c.pidfd)
+		unix.Close(c.pidfd)
+	}
+	c.ids.release()
+}

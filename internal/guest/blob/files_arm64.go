@@ -1,0 +1,6 @@
+package blob
+
+import "embed"
+
+//go:embed guest-linux-arm64*
+var files embed.FS

@@ -1,0 +1,215 @@
+// Package client is the host's side of the conversation with a guest. It trusts
+// nothing that comes back: an answer that does not fit ends the conversation.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"syscall"
+
+	"github.com/ringwall/ringwall/internal/guest"
+)
+
+// ErrGone is returned once the guest has closed its side or was given up.
+var ErrGone = errors.New("the sandbox has ended")
+
+// Failure is a step that the guest reports as failed.
+type Failure struct {
+	Step   string // see package guest; "find", "exec" and "chdir" are the program's fault
+	Detail string
+	Errno  syscall.Errno
+}
+
+func (f *Failure) Error() string {
+	switch {
+	case f.Errno == 0:
+		return f.Detail
+	case f.Detail == "":
+		return f.Errno.Error()
+	default:
+		return f.Detail + ": " + f.Errno.Error()
+	}
+}
+
+// Unwrap returns the error number, if the step failed in a system call.
+func (f *Failure) Unwrap() error {
+	if f.Errno == 0 {
+		return nil
+	}
+	return f.Errno
+}
+
+// Client talks to one guest. Its methods may be called from several goroutines.
+type Client struct {
+	conn *guest.Conn
+
+	sendMu sync.Mutex
+	closed bool
+
+	mu       sync.Mutex
+	programs map[int]*Program // started or starting, by id
+	lastID   int
+	err      error // set when the conversation is over
+
+	done chan struct{} // closed when receive has returned
+}
+
+// New returns a Client that uses fd, a connected unix stream socket, which it owns.
+func New(fd int) *Client {
+	return &Client{conn: guest.NewConn(fd, guest.MaxFromGuest), programs: map[int]*Program{}}
+}
+
+// Setup sends m and waits for the guest to be ready. It must be called once, first.
+func (c *Client) Setup(ctx context.Context, m guest.Setup, fds ...int) (guest.Ready, error) {
+	stop := context.AfterFunc(ctx, c.shutdown)
+	defer stop()
+	if err := c.send(guest.KindSetup, m.Encode(), fds...); err != nil {
+		return guest.Ready{}, goneOr(ctx, err)
+	}
+	kind, payload, got, err := c.conn.Receive()
+	guest.CloseAll(got) // a guest has no business sending descriptors
+	if err != nil {
+		return guest.Ready{}, goneOr(ctx, err)
+	}
+	switch kind {
+	case guest.KindReady:
+		ready, err := guest.DecodeReady(payload)
+		if err == nil && ready.Version != guest.Version {
+			err = fmt.Errorf("the guest speaks version %d of the protocol, this ringwall version %d", ready.Version, guest.Version)
+		}
+		if err != nil {
+			return guest.Ready{}, err
+		}
+		c.done = make(chan struct{})
+		go c.receive()
+		return ready, nil
+	case guest.KindFailed:
+		failed, err := guest.DecodeFailed(payload)
+		if err != nil {
+			return guest.Ready{}, err
+		}
+		return guest.Ready{}, &Failure{Step: failed.Step, Detail: failed.Detail, Errno: syscall.Errno(failed.Errno)}
+	default:
+		return guest.Ready{}, guest.ErrMalformed
+	}
+}
+
+func goneOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return ErrGone
+	}
+	return err
+}
+
+// Close ends the conversation; the guest and with it the sandbox ends too. Programs
+// that still ran are lost. It is idempotent and waits for nothing but our own
+// goroutine.
+func (c *Client) Close() {
+	c.shutdown()
+	c.over()
+	if c.done != nil {
+		<-c.done
+	}
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	if !c.closed {
+		c.closed = true
+		c.conn.Close()
+	}
+}
+
+// send sends a frame unless the socket is closed: its number may be another's now.
+func (c *Client) send(kind guest.Kind, payload []byte, fds ...int) error {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	if c.closed {
+		return ErrGone
+	}
+	return c.conn.Send(kind, payload, fds...)
+}
+
+func (c *Client) shutdown() {
+	c.sendMu.Lock()
+	defer c.sendMu.Unlock()
+	if !c.closed {
+		c.conn.Shutdown()
+	}
+}
+
+// over ends the conversation: whatever is asked from now on is answered ErrGone.
+func (c *Client) over() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = ErrGone
+	for id, p := range c.programs {
+		delete(c.programs, id)
+		p.lose()
+	}
+}
+
+// receive takes the guest's messages until it has none left or sends nonsense.
+func (c *Client) receive() {
+	defer close(c.done)
+	for {
+		kind, payload, fds, err := c.conn.Receive()
+		guest.CloseAll(fds)
+		if err == nil {
+			err = c.take(kind, payload)
+		}
+		if err != nil {
+			c.shutdown() // a guest that sends nonsense ends as well
+			c.over()
+			return
+		}
+	}
+}
+
+func (c *Client) take(kind guest.Kind, payload []byte) error {
+	switch kind {
+	case guest.KindStarted:
+		m, err := guest.DecodeStarted(payload)
+		if err != nil {
+			return err
+		}
+		if p := c.program(m.ID, false); p != nil {
+			p.setStarted(nil)
+		}
+	case guest.KindExited:
+		m, err := guest.DecodeExited(payload)
+		if err != nil {
+			return err
+		}
+		// For a short program this may come before KindStarted.
+		if p := c.program(m.ID, true); p != nil {
+			p.setStarted(nil)
+			p.setExited(m)
+		}
+	case guest.KindFailed:
+		m, err := guest.DecodeFailed(payload)
+		if err != nil {
+			return err
+		}
+		if p := c.program(m.ID, true); p != nil {
+			p.setStarted(&Failure{Step: m.Step, Detail: m.Detail, Errno: syscall.Errno(m.Errno)})
+		}
+	default:
+		return guest.ErrMalformed
+	}
+	return nil
+}
+
+func (c *Client) program(id int, last bool) *Program {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.programs[id]
+	if last {
+		delete(c.programs, id)
+	}
+	return p
+}
