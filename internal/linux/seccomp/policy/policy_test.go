@@ -1,0 +1,190 @@
+package policy
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// auditI386 is the architecture under which int 0x80 arrives on amd64.
+const auditI386 = 0x40000003
+
+// values are what arguments are tried with: everything the table looks for, its
+// neighbours, and the same with bits above 32, which the kernel does not see.
+func values() []uint64 {
+	v := []uint64{0, 1, 2, 3, 8, 10, 16, 17, 38, 40, 0x11, 0x80, 0x5411, 0x5412, 0x5413, 0x541C, 0x5423,
+		0x20000, 0x20008, 0x40000, 0x7fffffff, 0x80000000, 0xffffffff, 0x01200011, 0x003d0f00}
+	for bit := range 32 {
+		v = append(v, 1<<bit)
+	}
+	for _, x := range v[:len(v):len(v)] {
+		v = append(v, x|1<<32, x|0xffffffff00000000)
+	}
+	return v
+}
+
+// TestEveryCell compares the compiled filter with the table for every architecture,
+// number and value of an argument.
+func TestEveryCell(t *testing.T) {
+	vals := values()
+	for _, a := range Archs {
+		p, err := Compile(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nrs := []uint32{noCall, x32Bit, x32Bit | 1, x32Bit | 165, 0x80000000, x32Bit - 1}
+		for nr := range uint32(1024) {
+			nrs = append(nrs, nr, nr|x32Bit)
+		}
+		known := map[uint32]Rule{}
+		for name, nr := range a.Calls {
+			known[nr] = RuleFor(name)
+		}
+		for _, nr := range nrs {
+			for _, arch := range []uint32{a.Audit, auditI386, 0, ^uint32(0)} {
+				d := Data{Arch: arch, Nr: nr}
+				testCell(t, a, p, d)
+				if len(known[nr].Clauses) == 0 || arch != a.Audit {
+					continue
+				}
+				for _, v0 := range vals {
+					for _, v1 := range vals {
+						d.Args = [6]uint64{v0, v1, v1}
+						testCell(t, a, p, d)
+					}
+				}
+			}
+		}
+	}
+}
+
+func testCell(t *testing.T, a Arch, p []unix.SockFilter, d Data) {
+	t.Helper()
+	got, _, err := Interpret(p, d)
+	if want := a.Expect(d).value(); err != nil || got != want {
+		t.Fatalf("%s: %#v gives %#x, %v; the table says %#x", a.GOARCH, d, got, err, want)
+	}
+}
+
+// TestDangerousCallsAreRefused states the point of the table without its help.
+func TestDangerousCallsAreRefused(t *testing.T) {
+	a := Archs[0]
+	p, err := Compile(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what string
+		nr   uint32
+		args [6]uint64
+		want uint32
+	}{
+		{"read", unix.SYS_READ, [6]uint64{}, retAllow},
+		{"fork by clone", unix.SYS_CLONE, [6]uint64{0x01200011}, retAllow},
+		{"a thread by clone", unix.SYS_CLONE, [6]uint64{0x3d0f00}, retAllow},
+		{"clone with CLONE_NEWUSER", unix.SYS_CLONE, [6]uint64{unix.CLONE_NEWUSER}, retErrno | eperm},
+		{"unshare(CLONE_NEWNET)", unix.SYS_UNSHARE, [6]uint64{unix.CLONE_NEWNET}, retErrno | eperm},
+		{"unshare(CLONE_FS)", unix.SYS_UNSHARE, [6]uint64{unix.CLONE_FS}, retAllow},
+		{"clone3", 435, [6]uint64{}, retErrno | enosys},
+		{"a call from the future", 600, [6]uint64{}, retErrno | enosys},
+		{"AF_ALG", unix.SYS_SOCKET, [6]uint64{unix.AF_ALG, 5}, retErrno | eafnosupport},
+		{"AF_VSOCK", unix.SYS_SOCKET, [6]uint64{unix.AF_VSOCK, 1}, retErrno | eafnosupport},
+		{"AF_UNIX with high bits", unix.SYS_SOCKET, [6]uint64{1<<32 | unix.AF_UNIX}, retAllow},
+		{"NETLINK_ROUTE", unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, 3, 0}, retAllow},
+		{"NETLINK_NETFILTER", unix.SYS_SOCKET, [6]uint64{unix.AF_NETLINK, 3, 12}, retErrno | eafnosupport},
+		{"TIOCSTI", unix.SYS_IOCTL, [6]uint64{0, 0x5412}, retErrno | eperm},
+		{"TIOCSTI with bit 32", unix.SYS_IOCTL, [6]uint64{0, 1<<32 | 0x5412}, retErrno | eperm},
+		{"TCGETS", unix.SYS_IOCTL, [6]uint64{0, 0x5401}, retAllow},
+		{"bpf", unix.SYS_BPF, [6]uint64{}, retErrno | eperm},
+		{"io_uring_setup", unix.SYS_IO_URING_SETUP, [6]uint64{}, retErrno | enosys},
+		{"ptrace", unix.SYS_PTRACE, [6]uint64{}, retAllow},
+		{"x32 read", x32Bit, [6]uint64{}, retKill},
+	} {
+		if got, _, err := Interpret(p, Data{Arch: a.Audit, Nr: c.nr, Args: c.args}); err != nil || got != c.want {
+			t.Errorf("%s: %#x, %v; want %#x", c.what, got, err, c.want)
+		}
+	}
+	if got, _, _ := Interpret(p, Data{Arch: auditI386, Nr: 20}); got != retKill {
+		t.Errorf("getpid by int 0x80: %#x, want the process killed", got)
+	}
+}
+
+// TestShape checks what the kernel checks, and that the common path is short.
+func TestShape(t *testing.T) {
+	for _, a := range Archs {
+		p, err := Compile(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for pc, in := range p {
+			far := 0
+			switch in.Code & 7 {
+			case unix.BPF_JMP:
+				if far = int(max(in.Jt, in.Jf)); in.Code == unix.BPF_JMP|unix.BPF_JA {
+					far = int(in.K)
+				}
+			case unix.BPF_RET:
+				continue
+			}
+			if pc+1+far >= len(p) {
+				t.Errorf("%s: instruction %d can leave the program", a.GOARCH, pc)
+			}
+		}
+		_, steps, err := Interpret(p, Data{Arch: a.Audit, Nr: a.Calls["read"]})
+		if err != nil || steps > 20 {
+			t.Errorf("%s: read takes %d instructions, %v", a.GOARCH, steps, err)
+		}
+		t.Logf("%s: %d instructions, read takes %d", a.GOARCH, len(p), steps)
+	}
+}
+
+func TestGeneratedFilesAreFresh(t *testing.T) {
+	for _, a := range Archs {
+		want, err := Source(a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join("..", "zfilter_"+a.GOARCH+".go"))
+		if err != nil || string(got) != string(want) {
+			t.Errorf("zfilter_%s.go is not what the table compiles to (%v): run go generate ./internal/linux/seccomp", a.GOARCH, err)
+		}
+	}
+}
+
+// Every name in the table must be a system call somewhere: a misspelt one would be
+// allowed without a word.
+func TestNamesExist(t *testing.T) {
+	names := append([]string{}, alarms...)
+	for n := range quiets {
+		names = append(names, n)
+	}
+	for n := range rules {
+		names = append(names, n)
+	}
+	for _, n := range names {
+		_, amd := callsAMD64[n]
+		_, arm := callsARM64[n]
+		if !amd && !arm {
+			t.Errorf("%s is a system call of no architecture", n)
+		}
+	}
+}
+
+func FuzzFilter(f *testing.F) {
+	f.Add(uint32(0xC000003E), uint32(16), uint64(0), uint64(0x5412), uint64(0))
+	var programs [][]unix.SockFilter
+	for _, a := range Archs {
+		p, err := Compile(a)
+		if err != nil {
+			f.Fatal(err)
+		}
+		programs = append(programs, p)
+	}
+	f.Fuzz(func(t *testing.T, arch, nr uint32, a0, a1, a2 uint64) {
+		for i, a := range Archs {
+			testCell(t, a, programs[i], Data{Arch: arch, Nr: nr, Args: [6]uint64{a0, a1, a2}})
+		}
+	})
+}

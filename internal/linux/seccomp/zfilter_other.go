@@ -1,0 +1,7 @@
+//go:build !amd64 && !arm64
+
+package seccomp
+
+import "golang.org/x/sys/unix"
+
+var program []unix.SockFilter

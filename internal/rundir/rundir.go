@@ -1,0 +1,158 @@
+// Package rundir is what is known on disk of live sandboxes. Each has a directory
+// with a lock file that its owner holds by flock(2) for life: who can take the lock
+// knows that the owner is dead and may clean up. Nothing here survives a reboot and
+// nothing is synced to disk.
+package rundir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/sandbox"
+)
+
+// Schema names the format of record.json.
+const Schema = "ringwall.sandbox/1"
+
+// Record describes a sandbox.
+type Record struct {
+	Schema  string    `json:"schema"`
+	ID      string    `json:"id"`
+	Backend string    `json:"backend"`
+	Project string    `json:"project,omitempty"`
+	Command []string  `json:"command"`
+	Owner   int       `json:"owner_pid"` // of the ringwall that runs it
+	Started time.Time `json:"started"`
+}
+
+// Root is the directory of all sandboxes of a user.
+type Root struct{ dir string }
+
+// Open returns the Root below runtimeDir, made if it is missing.
+func Open(runtimeDir string) (*Root, error) {
+	dir := filepath.Join(runtimeDir, "sandboxes")
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return &Root{dir: dir}, nil
+}
+
+// Dir is one sandbox's directory, whose lock we hold.
+type Dir struct {
+	path  string
+	lock  *os.File
+	owned *os.File // nil until something is owned
+}
+
+// Create makes the directory of a new sandbox and locks it for as long as this
+// process lives or until Remove.
+func (r *Root) Create(rec Record) (_ *Dir, err error) {
+	if len(rec.ID) != sandbox.IDLen || !sandbox.ValidID(rec.ID) {
+		return nil, fmt.Errorf("%q is not a sandbox id", rec.ID)
+	}
+	all, err := os.Open(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer all.Close()
+	// Between mkdir and flock the directory looks dead; this keeps cleaners away.
+	if err := flock(all, unix.LOCK_SH); err != nil {
+		return nil, err
+	}
+	d := &Dir{path: filepath.Join(r.dir, rec.ID)}
+	if err := os.Mkdir(d.path, 0o700); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			d.Remove()
+		}
+	}()
+	d.lock, err = os.OpenFile(d.file(lockName), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(d.lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, err
+	}
+	rec.Schema = Schema
+	raw, err := json.Marshal(rec)
+	if err != nil {
+		return nil, err
+	}
+	return d, os.WriteFile(d.file(recordName), raw, 0o600)
+}
+
+// The files in a sandbox's directory. Nothing else is ever removed from it.
+const (
+	lockName   = "lock"
+	recordName = "record.json"
+	ownedName  = "owned"
+)
+
+func (d *Dir) file(name string) string { return filepath.Join(d.path, name) }
+
+// ID returns the sandbox's id.
+func (d *Dir) ID() string { return filepath.Base(d.path) }
+
+// Path returns the directory.
+func (d *Dir) Path() string { return d.path }
+
+// Own writes down a resource that the sandbox is about to own.
+func (d *Dir) Own(res sandbox.Resource) error {
+	if d.owned == nil {
+		f, err := os.OpenFile(d.file(ownedName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		d.owned = f
+	}
+	line, err := json.Marshal(res)
+	if err != nil {
+		return err
+	}
+	_, err = d.owned.Write(append(line, '\n')) // one write: whole or torn, never mixed
+	return err
+}
+
+// Remove removes the directory and gives up the lock. It is idempotent.
+func (d *Dir) Remove() error {
+	// A cleaner that came between the two removals would make the lock anew.
+	if all, err := os.Open(filepath.Dir(d.path)); err == nil {
+		defer all.Close()
+		flock(all, unix.LOCK_SH)
+	}
+	var errs []error
+	for _, name := range []string{ownedName, recordName, lockName} {
+		if err := os.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	if err := os.Remove(d.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	d.Release()
+	return errors.Join(errs...)
+}
+
+// Release gives up the lock and leaves the directory for a cleaner.
+func (d *Dir) Release() {
+	d.lock.Close() // on nil: an error that does not matter
+	d.owned.Close()
+}
+
+// flock retries flock(2) when a signal interrupts it.
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
