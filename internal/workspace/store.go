@@ -1,0 +1,318 @@
+// Package workspace keeps what programs change in a project: the upper layers of
+// overlays, with a record of whose they are. It reads them only after the sandbox
+// has ended and treats every name, link and attribute in them as hostile.
+package workspace
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/linux/paths"
+	"github.com/ringwall/ringwall/internal/sandbox"
+)
+
+// Schema names the format of workspace.json.
+const Schema = "ringwall.workspace/1"
+
+// The states of a workspace.
+const (
+	StateActive = "active" // a sandbox writes to it, or died doing so
+	StateKept   = "kept"   // it has changes that nobody has taken or thrown away
+)
+
+// Record describes a workspace.
+type Record struct {
+	Schema          string    `json:"schema"`
+	ID              string    `json:"id"`
+	Project         string    `json:"project"`
+	Command         []string  `json:"command"`
+	Materialization string    `json:"materialization"`
+	Created         time.Time `json:"created"` // T0: what in the project is newer moved underneath
+	Updated         time.Time `json:"updated"`
+	State           string    `json:"state"`
+	Taint           []string  `json:"taint"`
+	Added           int       `json:"added"`
+	Modified        int       `json:"modified"`
+	Deleted         int       `json:"deleted"`
+}
+
+// Store is the directory of all workspaces of a user.
+type Store struct{ dir string }
+
+// Open returns the Store below stateDir, made if it is missing.
+func Open(stateDir string) (*Store, error) {
+	dir := filepath.Join(stateDir, "workspaces")
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fail("open", "", err)
+	}
+	return &Store{dir: dir}, nil
+}
+
+// Workspace is one workspace on disk.
+type Workspace struct {
+	dir string
+	rec Record
+}
+
+// Create says what workspace to make.
+type Create struct {
+	ID      string         // see sandbox.NewID
+	Project string         // absolute; "" if only shares need layers
+	Shares  map[int]string // host directories whose changes are thrown away, by mount index
+	Command []string
+}
+
+const (
+	recordName = "workspace.json"
+	layersName = "layers"
+)
+
+// Create makes a workspace with empty layers. On error nothing is left behind.
+func (s *Store) Create(c Create) (_ *Workspace, err error) {
+	now := time.Now().UTC()
+	w := &Workspace{dir: filepath.Join(s.dir, c.ID), rec: Record{Schema: Schema, ID: c.ID, Project: c.Project, Command: c.Command,
+		Materialization: "overlay", Created: now, Updated: now, State: StateActive, Taint: []string{}}}
+	if err := os.Mkdir(w.dir, 0o700); err != nil {
+		return nil, fail("create", c.ID, err)
+	}
+	defer func() {
+		if err != nil {
+			w.Remove()
+			err = fail("create", c.ID, err)
+		}
+	}()
+	if err := w.write(false); err != nil {
+		return nil, err
+	}
+	if err := os.Mkdir(w.LayersDir(), 0o700); err != nil {
+		return nil, err
+	}
+	if c.Project != "" {
+		if err := makeLayer(w.LayersDir(), c.Project); err != nil {
+			return nil, err
+		}
+	}
+	for i, dir := range c.Shares {
+		share := filepath.Join(w.LayersDir(), sandbox.LayerShare+strconv.Itoa(i))
+		if err := os.Mkdir(share, 0o700); err != nil {
+			return nil, err
+		}
+		if err := makeLayer(share, dir); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// makeLayer makes upper and work in dir for an overlay over lower, whose owner and
+// mode the upper takes: an overlay's root shows the upper's.
+func makeLayer(dir, lower string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(lower, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: lower, Err: err}
+	}
+	upper, work := filepath.Join(dir, sandbox.LayerUpper), filepath.Join(dir, sandbox.LayerWork)
+	for _, d := range []string{upper, work} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			return err
+		}
+	}
+	if os.Geteuid() == 0 && (st.Uid != 0 || st.Gid != 0) {
+		for _, d := range []string{upper, work} {
+			if err := os.Lchown(d, int(st.Uid), int(st.Gid)); err != nil {
+				return err
+			}
+		}
+	}
+	// Not the set-user-id, set-group-id and sticky bits' business of the host.
+	return unix.Chmod(upper, st.Mode&0o777)
+}
+
+// ID returns the workspace's id.
+func (w *Workspace) ID() string { return w.rec.ID }
+
+// Record returns what is recorded of the workspace.
+func (w *Workspace) Record() Record { return w.rec }
+
+// LayersDir is the directory for sandbox.Spec.Layers.
+func (w *Workspace) LayersDir() string { return filepath.Join(w.dir, layersName) }
+
+// write writes the record in one step; a durable one survives a crash of the system.
+func (w *Workspace) write(durable bool) error {
+	raw, err := json.Marshal(w.rec)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(w.dir, recordName)
+	if !durable {
+		return os.WriteFile(path, raw, 0o600)
+	}
+	f, err := os.CreateTemp(w.dir, "."+recordName+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(raw)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	return err
+}
+
+// Keep records that the workspace has changes and removes what only a running
+// sandbox needs.
+func (w *Workspace) Keep(changes []Change) error {
+	w.rec.Added, w.rec.Modified, w.rec.Deleted = Count(changes)
+	w.rec.State, w.rec.Updated = StateKept, time.Now().UTC()
+	if err := w.write(true); err != nil {
+		return fail("keep", w.rec.ID, err)
+	}
+	layers, err := os.Open(w.LayersDir())
+	if err != nil {
+		return fail("keep", w.rec.ID, err)
+	}
+	defer layers.Close()
+	names, err := layers.Readdirnames(-1)
+	for _, n := range names {
+		if n != sandbox.LayerUpper {
+			err = errors.Join(err, paths.RemoveAll(int(layers.Fd()), n))
+		}
+	}
+	return fail("keep", w.rec.ID, err)
+}
+
+// Empty reports whether nothing was written to the project at all: a quick answer
+// for most runs. If not, Changes tells what.
+func (w *Workspace) Empty() (bool, error) {
+	f, err := os.Open(filepath.Join(w.LayersDir(), sandbox.LayerUpper))
+	if err != nil {
+		return false, fail("read", w.rec.ID, err)
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(1)
+	return len(names) == 0, ignoreEOF(err)
+}
+
+// Remove removes the workspace with all changes. It is idempotent.
+func (w *Workspace) Remove() error {
+	parent, err := os.Open(filepath.Dir(w.dir))
+	if err != nil {
+		return fail("remove", w.rec.ID, err)
+	}
+	defer parent.Close()
+	return fail("remove", w.rec.ID, paths.RemoveAll(int(parent.Fd()), filepath.Base(w.dir)))
+}
+
+// List returns the records of all workspaces, oldest first. Records that cannot be
+// read are left out of the list and reported in err.
+func (s *Store) List() (all []Record, err error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fail("list", "", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		if len(e.Name()) != sandbox.IDLen || !sandbox.ValidID(e.Name()) {
+			continue
+		}
+		w, err := s.load(e.Name())
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		all = append(all, w.rec)
+	}
+	slices.SortFunc(all, func(a, b Record) int { return a.Created.Compare(b.Created) })
+	return all, errors.Join(errs...)
+}
+
+func (s *Store) load(id string) (*Workspace, error) {
+	w := &Workspace{dir: filepath.Join(s.dir, id)}
+	path := filepath.Join(w.dir, recordName)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fail("read", id, err)
+	}
+	if err := json.Unmarshal(raw, &w.rec); err != nil {
+		return nil, fail("read", id, fmt.Errorf("%s: %w", path, err))
+	}
+	if w.rec.Schema != Schema {
+		return nil, fail("read", id, fmt.Errorf("%s: schema %q, this ringwall knows %q", path, w.rec.Schema, Schema))
+	}
+	w.rec.ID = id // the directory's name decides
+	return w, nil
+}
+
+// Recover settles a workspace whose sandbox died: it is kept if it has changes, else
+// removed. One that is kept already, or gone, stays so.
+func (s *Store) Recover(id string) (kept bool, err error) {
+	if len(id) != sandbox.IDLen || !sandbox.ValidID(id) {
+		return false, fail("recover", id, fmt.Errorf("%q is no workspace id", id))
+	}
+	w, err := s.load(id)
+	if errors.Is(err, fs.ErrNotExist) {
+		// Made so far, not recorded: no program can have run in it.
+		return false, (&Workspace{dir: filepath.Join(s.dir, id)}).Remove()
+	}
+	if err != nil {
+		return false, err
+	}
+	if w.rec.State == StateKept {
+		return true, nil
+	}
+	if _, err := os.Lstat(filepath.Join(w.LayersDir(), sandbox.LayerUpper)); errors.Is(err, fs.ErrNotExist) {
+		return false, w.Remove()
+	}
+	changes, err := w.Changes()
+	if err != nil {
+		return false, err
+	}
+	if len(changes) == 0 {
+		return false, w.Remove()
+	}
+	return true, w.Keep(changes)
+}
+
+// fail wraps err for who called us; it returns nil for nil.
+func fail(op, id string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var done *sandbox.Error
+	if errors.As(err, &done) {
+		return err
+	}
+	e := &sandbox.Error{Code: sandbox.CodeInternal, Op: op, ID: id, Step: "workspace", Err: err}
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		e.Code, e.Hint = sandbox.CodeExhausted, "free some disk space, or set RINGWALL_STATE_DIR to a directory on another file system"
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		e.Code, e.Hint = sandbox.CodeDenied, "make the state directory writable for you, or set RINGWALL_STATE_DIR to one that is"
+	}
+	return e
+}
+
+// splitDir cuts a relative path into its directory ("." if there is none) and name.
+func splitDir(path string) (dir, name string) {
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i+1:]
+	}
+	return ".", path
+}
