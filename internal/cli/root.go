@@ -1,0 +1,86 @@
+// Package cli is the command line. It decides nothing: it parses, asks the engine,
+// and prints. Data goes to stdout, everything else to stderr.
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ringwall/ringwall/internal/backend/all"
+	"github.com/ringwall/ringwall/internal/engine"
+	"github.com/ringwall/ringwall/internal/host"
+	"github.com/ringwall/ringwall/internal/sandbox"
+	"github.com/ringwall/ringwall/internal/ui"
+)
+
+// Main runs the command line and returns the exit status.
+func Main() int {
+	status := 0
+	root := Root(&status)
+	err := root.Execute()
+	if err == nil {
+		return status
+	}
+	var said reported
+	if errors.As(err, &said) {
+		return said.status
+	}
+	hint := sandbox.HintOf(err)
+	var ours *sandbox.Error
+	if !errors.As(err, &ours) && hint == "" {
+		hint = "see `ringwall --help`" // a mistake in the command line
+	}
+	ui.PaletteFor(os.Stderr).Error(os.Stderr, err, hint)
+	return max(sandbox.ExitStatus(err), 125)
+}
+
+// reported is an error that has been printed.
+type reported struct{ status int }
+
+func (r reported) Error() string { return fmt.Sprintf("status %d", r.status) }
+
+// Root returns the command tree. The status of a program that ran is put into status.
+func Root(status *int) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "ringwall",
+		Short: "Run what an AI agent wants to run, without letting it near anything else",
+		Long: `Ringwall runs a command on a copy-on-write view of a project: without network,
+without your keys and tokens, without a way to your files, processes and devices.
+What it changed is listed and kept aside; the project itself stays as it was.
+
+  ringwall run -- make test`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.AddCommand(newRun(status), newPs(), newGC(), newWorkspaces(), newVersion())
+	return root
+}
+
+// newEngine returns the engine of the calling user.
+func newEngine() (*engine.Engine, error) {
+	caller := host.Caller()
+	dirs, err := host.FindDirs(caller)
+	if err != nil {
+		return nil, err
+	}
+	return engine.New(caller, dirs, all.Backends(dirs.Runtime, dirs.State)), nil
+}
+
+// jsonFlag adds --json to c.
+func jsonFlag(c *cobra.Command) *bool {
+	return c.Flags().Bool("json", false, "print JSON")
+}
+
+// printJSON writes v for machines.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

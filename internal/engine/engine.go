@@ -1,0 +1,324 @@
+// Package engine is the only package that acts: it turns a request into a sandbox, a
+// running program and, afterwards, nothing left behind but the changes.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/ringwall/ringwall/internal/host"
+	"github.com/ringwall/ringwall/internal/rundir"
+	"github.com/ringwall/ringwall/internal/sandbox"
+	"github.com/ringwall/ringwall/internal/workspace"
+)
+
+// Engine runs programs in sandboxes on behalf of one user.
+type Engine struct {
+	caller   sandbox.User
+	dirs     host.Dirs
+	backends []sandbox.Backend
+}
+
+// New returns an Engine that keeps its records in dirs.
+func New(caller sandbox.User, dirs host.Dirs, backends []sandbox.Backend) *Engine {
+	return &Engine{caller: caller, dirs: dirs, backends: backends}
+}
+
+// Request says what to run and how.
+type Request struct {
+	Backend string
+	Unsafe  bool     // allow a backend that isolates nothing
+	Project string   // directory, "" for the current one, or NoProject
+	Env     []string // "K" or "K=V", on top of what is built
+	Mounts  []sandbox.Mount
+	Discard bool      // throw the changes away
+	Export  io.Writer // takes the changes as a tar; nil: no export
+	Args    []string
+
+	Stdin, Stdout, Stderr *os.File
+	Signals               <-chan os.Signal // are passed on to the program
+
+	Trace func(sandbox.Step)
+}
+
+// Result is what became of a run.
+type Result struct {
+	ID        string
+	Backend   string
+	Exit      sandbox.Exit
+	Workspace *Changes // nil if nothing was changed
+}
+
+// Changes are what the program changed in the project.
+type Changes struct {
+	ID   string // of the workspace
+	Kept bool
+	List []workspace.Change
+}
+
+// Run runs one program in a sandbox of its own and returns how it ended. An error is
+// a failure of ours or a request that cannot be met; nothing is left behind then
+// but a workspace with changes, which Result names.
+func (e *Engine) Run(ctx context.Context, req Request) (Result, error) {
+	r := &run{Engine: e, req: req, last: time.Now()}
+	err := r.do(ctx)
+	return r.result, err
+}
+
+// HostBackend is the name of the backend that isolates nothing.
+const HostBackend = "host"
+
+// run is one Run on its way through the states.
+type run struct {
+	*Engine
+	req    Request
+	state  state
+	undo   undo
+	result Result
+	last   time.Time
+
+	backend sandbox.Backend
+	spec    sandbox.Spec
+	cmd     sandbox.Cmd
+	dir     *rundir.Dir
+	work    *workspace.Workspace // nil if the request needs none
+	box     sandbox.Sandbox
+}
+
+func (r *run) step(name string) {
+	now := time.Now()
+	if r.req.Trace != nil {
+		r.req.Trace(sandbox.Step{Name: name, Where: "host", Took: now.Sub(r.last)})
+	}
+	r.last = now
+}
+
+func (r *run) do(ctx context.Context) (err error) {
+	if err := r.prepare(); err != nil {
+		return err
+	}
+	r.step("prepare")
+	if err := r.state.move(creating); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.finish(err)) }()
+	if err := r.record(); err != nil {
+		return err
+	}
+	r.step("state")
+	if r.box, err = r.backend.Create(ctx, r.spec); err != nil {
+		return err
+	}
+	r.step("create")
+	if err := r.state.move(ready); err != nil {
+		return err
+	}
+	process, err := r.box.Start(ctx, r.cmd)
+	if err != nil {
+		return withShareHint(err, r.cmd.Args[0], r.caller.Home)
+	}
+	r.step("start")
+	if err := r.state.move(running); err != nil {
+		return err
+	}
+	r.result.Exit, err = r.await(ctx, process)
+	if err != nil {
+		return err
+	}
+	r.step("program")
+	return r.state.move(exited)
+}
+
+// prepare checks the request. It changes nothing.
+func (r *run) prepare() error {
+	if len(r.req.Args) == 0 || r.req.Args[0] == "" {
+		return &sandbox.Error{Code: sandbox.CodeInvalid, Op: "run", Err: errors.New("no command"),
+			Hint: "name a program to run: ringwall run -- CMD [ARG...]"}
+	}
+	i := slices.IndexFunc(r.backends, func(b sandbox.Backend) bool { return b.Info().Name == r.req.Backend })
+	if i < 0 {
+		return &sandbox.Error{Code: sandbox.CodeInvalid, Op: "run", Err: fmt.Errorf("there is no backend %q", r.req.Backend),
+			Hint: "choose one of: " + names(r.backends)}
+	}
+	r.backend = r.backends[i]
+	if r.req.Backend == HostBackend && !r.req.Unsafe {
+		return &sandbox.Error{Code: sandbox.CodeRefused, Op: "run", Err: errors.New("backend host isolates nothing: the program could do all that you can"),
+			Hint: "leave out --backend, or add --unsafe if that is what you want"}
+	}
+	cwd, err := os.Getwd()
+	if err != nil {
+		return &sandbox.Error{Code: sandbox.CodeNotFound, Op: "run", Err: fmt.Errorf("the current directory: %w", err),
+			Hint: "change to a directory that exists"}
+	}
+	p := places{cwd: cwd, home: r.hostHome(), wall: []string{r.dirs.Runtime, r.dirs.State}, hostRO: host.SystemDirs}
+	r.spec = sandbox.Spec{ID: sandbox.NewID(), User: r.caller, Trace: r.req.Trace}
+	var inside string
+	if r.spec.Project, inside, err = p.project(r.req.Project); err != nil {
+		return err
+	}
+	if inside == "" {
+		inside = r.caller.Home
+	}
+	if r.spec.Mounts, err = p.mounts(r.req.Mounts); err != nil {
+		return err
+	}
+	env, err := environment(os.Environ(), r.caller, r.req.Env)
+	if err != nil {
+		return err
+	}
+	r.cmd = sandbox.Cmd{Args: r.req.Args, Env: env, Dir: inside,
+		Stdin: r.req.Stdin, Stdout: r.req.Stdout, Stderr: r.req.Stderr}
+	r.result.ID, r.result.Backend = r.spec.ID, r.req.Backend
+	return nil
+}
+
+// hostHome is the home that the caller has on the host.
+func (r *run) hostHome() string {
+	if home, _, err := resolve("/", os.Getenv("HOME")); err == nil && os.Getenv("HOME") != "" {
+		return home
+	}
+	if home, _, err := resolve("/", r.caller.Home); err == nil {
+		return home
+	}
+	return r.caller.Home
+}
+
+func names(backends []sandbox.Backend) string {
+	s := ""
+	for i, b := range backends {
+		if i > 0 {
+			s += ", "
+		}
+		s += b.Info().Name
+	}
+	return s
+}
+
+// record makes the sandbox's directory and workspace. Each is written down before it
+// is made, so that the next run or `gc` finds it should this process be killed.
+func (r *run) record() error {
+	root, err := rundir.Open(r.dirs.Runtime)
+	if err != nil {
+		return stateError(err)
+	}
+	r.cleanOne(root)
+	r.dir, err = root.Create(rundir.Record{ID: r.spec.ID, Backend: r.req.Backend, Project: r.spec.Project,
+		Command: r.req.Args, Owner: os.Getpid(), Started: time.Now()})
+	if err != nil {
+		return stateError(err)
+	}
+	r.undo.add(r.dir.Remove)
+	r.spec.Dir, r.spec.Own = r.dir.Path(), r.dir.Own
+
+	create := workspace.Create{ID: sandbox.NewID(), Project: r.spec.Project, Command: r.req.Args, Shares: map[int]string{}}
+	for i, m := range r.spec.Mounts {
+		if m.Mode == sandbox.MountThrowAway {
+			create.Shares[i] = m.Source
+		}
+	}
+	if create.Project == "" && len(create.Shares) == 0 {
+		return nil
+	}
+	store, err := workspace.Open(r.dirs.State)
+	if err != nil {
+		return err
+	}
+	if err := r.dir.Own(sandbox.Resource{Kind: sandbox.ResourceWorkspace, Name: create.ID}); err != nil {
+		return stateError(err)
+	}
+	if r.work, err = store.Create(create); err != nil {
+		return err
+	}
+	r.spec.Layers = r.work.LayersDir()
+	return nil
+}
+
+// await waits for the program and passes signals on to it.
+func (r *run) await(ctx context.Context, p sandbox.Process) (sandbox.Exit, error) {
+	type ended struct {
+		exit sandbox.Exit
+		err  error
+	}
+	done := make(chan ended, 1)
+	go func() {
+		exit, err := p.Wait(ctx)
+		done <- ended{exit, err}
+	}()
+	for {
+		select {
+		case sig := <-r.req.Signals:
+			if err := p.Signal(ctx, sig); err != nil {
+				return sandbox.Exit{}, err
+			}
+		case d := <-done:
+			return d.exit, d.err
+		}
+	}
+}
+
+// finish destroys the sandbox, settles the workspace and removes the records. failed
+// is the error that ended the run early, if one did.
+func (r *run) finish(failed error) error {
+	if err := r.state.move(destroying); err != nil {
+		return err
+	}
+	if r.box != nil {
+		if err := r.box.Destroy(context.Background()); err != nil {
+			r.dir.Release() // what is left stays recorded, for gc
+			return err
+		}
+		r.step("destroy")
+	}
+	err := r.settle(failed)
+	r.step("workspace")
+	err = errors.Join(err, r.undo.run())
+	r.step("clean")
+	return errors.Join(err, r.state.move(gone))
+}
+
+// settle decides what becomes of the workspace.
+func (r *run) settle(failed error) error {
+	if r.work == nil {
+		return nil
+	}
+	if r.spec.Project == "" {
+		return r.work.Remove()
+	}
+	if empty, err := r.work.Empty(); err != nil || empty {
+		if err == nil && failed == nil {
+			err = r.export()
+		}
+		return errors.Join(err, r.work.Remove())
+	}
+	changes, err := r.work.Changes()
+	if err != nil {
+		return err // unreadable, and not thrown away: Recover or a person will look
+	}
+	if failed == nil {
+		if err := r.export(); err != nil {
+			// Nothing is thrown away that could not be delivered.
+			r.result.Workspace = &Changes{ID: r.work.ID(), Kept: true, List: changes}
+			return errors.Join(err, r.work.Keep(changes))
+		}
+	}
+	if len(changes) == 0 {
+		return r.work.Remove()
+	}
+	r.result.Workspace = &Changes{ID: r.work.ID(), Kept: !r.req.Discard, List: changes}
+	if r.req.Discard {
+		return r.work.Remove()
+	}
+	return r.work.Keep(changes)
+}
+
+func (r *run) export() error {
+	if r.req.Export == nil {
+		return nil
+	}
+	return r.work.Export(r.req.Export)
+}
