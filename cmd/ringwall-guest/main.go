@@ -5,6 +5,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"runtime"
 	"sync"
@@ -31,7 +32,7 @@ const exitBroken = 70
 func main() {
 	// Whatever the host's caller left open without close-on-exec stops here, before
 	// the runtime has opened anything of its own (CVE-2024-21626).
-	unix.CloseRange(guest.ControlFD+1, ^uint(0)>>1&0xffffffff, 0)
+	unix.CloseRange(guest.ControlFD+1, math.MaxInt32, 0)
 	unix.CloseOnExec(guest.ControlFD)
 	if unix.Getpid() == 1 {
 		// A terminal of the host must not be able to signal us, nor we to open it.

@@ -125,8 +125,11 @@ func (b *builder) enter() *failure {
 			unix.Close(fd)
 		}
 	}
-	if b.omits("rootfs") {
-		return fail("enter", "/", unix.Chdir("/"))
+	if b.omits("rootfs") { // a control: the host's root, as it was
+		if err := unix.Chdir("/"); err != nil {
+			return fail("enter", "/", err)
+		}
+		return fail("enter", rootMountPoint, unix.Unmount(rootMountPoint, unix.MNT_DETACH))
 	}
 	if err := b.setAttr(unix.AT_FDCWD, ".", b.readOnly(), 0); err != nil {
 		return fail("enter", "making / read-only", err)

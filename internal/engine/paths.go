@@ -35,7 +35,7 @@ func (p places) project(name string) (project, dir string, err error) {
 		name, given = p.cwd, "the current directory, "+p.cwd+","
 	}
 	refuse := func(code sandbox.Code, hint string, format string, args ...any) (string, string, error) {
-		return "", "", &sandbox.Error{Code: code, Op: "run", Step: "project", Err: fmt.Errorf(format, args...), Hint: hint}
+		return "", "", &sandbox.Error{Code: code, Op: "run", Err: fmt.Errorf(format, args...), Hint: hint}
 	}
 	path, info, err := resolve(p.cwd, name)
 	switch {
@@ -81,7 +81,7 @@ func (p places) mounts(wanted []sandbox.Mount) ([]sandbox.Mount, error) {
 			flag = "--share"
 		}
 		refuse := func(code sandbox.Code, hint, format string, args ...any) ([]sandbox.Mount, error) {
-			return nil, &sandbox.Error{Code: code, Op: "run", Step: "mounts", Hint: hint,
+			return nil, &sandbox.Error{Code: code, Op: "run", Hint: hint,
 				Err: fmt.Errorf("%s %s: %w", flag, m.Source, fmt.Errorf(format, args...))}
 		}
 		path, info, err := resolve(p.cwd, m.Source)
@@ -119,7 +119,7 @@ func (p places) mounts(wanted []sandbox.Mount) ([]sandbox.Mount, error) {
 func (p places) clearOfWall(what, path string) error {
 	for _, w := range p.wall {
 		if host.Below(path, w) || host.Below(w, path) {
-			return &sandbox.Error{Code: sandbox.CodeRefused, Op: "run", Step: "project",
+			return &sandbox.Error{Code: sandbox.CodeRefused, Op: "run",
 				Err:  fmt.Errorf("%s %s overlaps %s, where Ringwall keeps its own records", what, path, w),
 				Hint: "choose another directory"}
 		}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -63,7 +64,7 @@ func (b *box) fail(code sandbox.Code, err error) error {
 
 func (b *box) startError(path string, err error) error {
 	code := sandbox.CodeNotExecutable
-	if _, e := os.Stat(path); e != nil && errors.Is(err, unix.ENOENT) {
+	if _, e := os.Stat(path); errors.Is(err, unix.ENOTDIR) || e != nil && errors.Is(err, unix.ENOENT) {
 		code = sandbox.CodeCommandNotFound
 	}
 	return b.fail(code, &os.PathError{Op: "exec", Path: path, Err: err})
@@ -107,6 +108,10 @@ func start(path string, c sandbox.Cmd, stdio *shared.Stdio) (*process, error) {
 			f = null
 		}
 		files = append(files, f.Fd())
+	}
+	// What our own caller left open is not the program's.
+	if err := unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return nil, err
 	}
 	p := &process{stdio: stdio, begun: time.Now(), ended: make(chan struct{})}
 	p.pid, err = syscall.ForkExec(path, c.Args, &syscall.ProcAttr{Dir: c.Dir, Env: c.Env, Files: files,

@@ -1,0 +1,87 @@
+package conformance
+
+import (
+	"context"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/ringwall/ringwall/internal/sandbox"
+)
+
+// outsideAttacks are those whose outcome is seen from the host.
+var outsideAttacks = []attack{
+	{guarantee: sandbox.NotHostRoot, name: "uid of a program on the host", omit: controlHost,
+		outside: func(f *fixture) (map[string]bool, string) {
+			if os.Geteuid() != 0 {
+				return nil, "no safe control: who is not root can make nobody root"
+			}
+			return map[string]bool{"uid": f.hostUID() == 0}, ""
+		}},
+	{guarantee: sandbox.UIDMapped, name: "uid that owns something", omit: "idmap",
+		outside: func(f *fixture) (map[string]bool, string) {
+			if os.Geteuid() != 0 {
+				return nil, "an ordinary user has no range of ids"
+			}
+			// What the ids below 65536 own on hosts is not to be known; what lies above
+			// the ranges of every other tool is nobody's.
+			const others = 1879048192
+			return map[string]bool{"uid": f.hostUID() < others}, ""
+		}},
+	{guarantee: sandbox.DiesWhole, name: "leave a daemon behind", omit: controlHost,
+		outside: func(f *fixture) (map[string]bool, string) {
+			word := "daemon-" + f.spec.ID
+			f.ok("daemon", word)
+			f.eventually("the daemon's start", func() bool { return len(hostPIDs(word)) > 0 })
+			if err := f.sandbox().Destroy(context.Background()); err != nil {
+				f.Fatal(err)
+			}
+			left := hostPIDs(word)
+			for _, pid := range left { // the control's: ours to end
+				n, err := strconv.Atoi(pid)
+				if err == nil {
+					syscall.Kill(n, syscall.SIGKILL)
+				}
+			}
+			return map[string]bool{"daemon": len(left) > 0}, ""
+		}},
+	{guarantee: sandbox.GuestProtected, name: "signal the guest", omit: controlHost,
+		outside: func(f *fixture) (map[string]bool, string) {
+			// In the control every signal would go to the host's own processes; whether
+			// they can be reached is asked with signal 0 and the suite's own process.
+			if f.backend.Info().Name == controlHost {
+				return map[string]bool{"reach": readVerdicts(f, []string{"attack-pids", f.probe, strconv.Itoa(os.Getpid())})["signal"]}, ""
+			}
+			f.wait(f.start(f.cmd("attack-signals")))
+			p, err := f.sandbox().Start(f.ctx, f.cmd("exit", "3"))
+			return map[string]bool{"reach": err != nil || f.wait(p).Code != 3}, ""
+		}},
+}
+
+// hostUID returns the uid that a program of the sandbox has on the host.
+func (f *fixture) hostUID() int {
+	f.Helper()
+	word := "uid-" + f.spec.ID
+	p := f.start(f.cmd("say", word))
+	f.eventually("the program's start", func() bool { return len(hostPIDs(word)) > 0 })
+	raw, err := os.ReadFile("/proc/" + hostPIDs(word)[0] + "/status")
+	if err != nil {
+		f.Fatal(err)
+	}
+	if err := p.Signal(f.ctx, syscall.SIGKILL); err != nil {
+		f.Fatal(err)
+	}
+	f.wait(p)
+	for _, line := range strings.Split(string(raw), "\n") {
+		if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
+			uid, err := strconv.Atoi(strings.Fields(ids)[0])
+			if err != nil {
+				f.Fatal(err)
+			}
+			return uid
+		}
+	}
+	f.Fatal("no Uid line")
+	return 0
+}

@@ -1,0 +1,106 @@
+// Package conformance is the suite that every backend passes: what a sandbox has to
+// do, and attacks on every guarantee that the backend declares. A backend's own test
+// calls Run and is about twenty lines.
+package conformance
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"github.com/ringwall/ringwall/internal/sandbox"
+	"github.com/ringwall/ringwall/internal/testenv"
+)
+
+// Target is a backend under test.
+type Target struct {
+	Name string
+	Mode string // who started it: root, user
+
+	// New returns the backend, with protective layers left out if omit names some:
+	// that is how attacks show that they would succeed. nil: it cannot leave any out.
+	New func(tb testing.TB, omit ...string) sandbox.Backend
+
+	// Weaken says whether New takes omit.
+	Weaken bool
+
+	// Project says whether a sandbox works on a copy of the project.
+	Project bool
+}
+
+// testCase is one named test of a sandbox.
+type testCase struct {
+	name string
+	run  func(f *fixture)
+}
+
+// Run runs the suite on t.
+func Run(t *testing.T, target Target) {
+	report, err := target.New(t).Detect(context.Background())
+	if err != nil {
+		t.Fatalf("Detect: %v", err)
+	}
+	if !report.Ready {
+		why := "not ready"
+		for _, c := range report.Checks {
+			if c.Status == sandbox.StatusMissing {
+				why = c.Detail
+			}
+		}
+		testenv.Missing(t, target.Name, why)
+	}
+	result := testenv.Result{Backend: target.Name, Mode: target.Mode}
+	count := func(t *testing.T) {
+		switch {
+		case t.Failed():
+			result.Failed++
+		case t.Skipped():
+			result.Skipped++
+		default:
+			result.Passed++
+		}
+	}
+	defer func() { testenv.Record(t, result) }()
+	for _, group := range [][]testCase{identityCases, execCases, streamCases, stdioCases, lifeCases} {
+		for _, c := range group {
+			t.Run(c.name, func(t *testing.T) {
+				defer count(t)
+				c.run(newFixture(t, target, target.New(t)))
+			})
+		}
+	}
+	if target.Project {
+		for _, c := range projectCases {
+			t.Run(c.name, func(t *testing.T) {
+				defer count(t)
+				c.run(newFixture(t, target, target.New(t)))
+			})
+		}
+	}
+	for _, a := range attacks {
+		t.Run("attack/"+string(a.guarantee)+"/"+a.name, func(t *testing.T) {
+			defer count(t)
+			a.carryOut(t, target, report.Has(a.guarantee))
+		})
+	}
+	t.Run("every declared guarantee is attacked", func(t *testing.T) {
+		defer count(t)
+		attacked := map[sandbox.Guarantee]bool{}
+		for _, a := range attacks {
+			attacked[a.guarantee] = true
+		}
+		for _, g := range report.Guarantees {
+			if !attacked[g] {
+				t.Errorf("%s is declared and nothing attacks it", g)
+			}
+		}
+	})
+}
+
+// Mode says who runs the tests.
+func Mode() string {
+	if os.Geteuid() == 0 {
+		return "root"
+	}
+	return "user"
+}
