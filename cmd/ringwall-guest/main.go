@@ -2,6 +2,12 @@
 // sandbox around itself as the host tells it, gives up all its rights, and then
 // starts, signals and reaps programs. It takes orders only from the control socket
 // that it inherits, and ends when that socket does.
+//
+// The runtime would keep files of the host's cgroups open to follow its limits: the guest
+// has nothing to do in parallel, and must hold nothing of the host.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (

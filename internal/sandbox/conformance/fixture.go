@@ -59,6 +59,11 @@ func newFixture(t *testing.T, target Target, b sandbox.Backend) *fixture {
 		t.Fatal(err)
 	}
 	f.spec.Layers = f.work.LayersDir()
+	t.Cleanup(func() {
+		if err := f.work.Remove(); err != nil {
+			t.Error(err)
+		}
+	})
 	return f
 }
 
