@@ -127,9 +127,9 @@ func (f *runFlags) inEngine(ctx context.Context, args []string) (res engine.Resu
 		// One stream cannot carry both: the program's output goes where ours does.
 		req.Export, req.Stdout = os.Stdout, os.Stderr
 	default:
-		out, err := newAtomicFile(f.export)
-		if err != nil {
-			return res, err
+		out, e := newAtomicFile(f.export)
+		if e != nil {
+			return res, e
 		}
 		req.Export = out
 		defer func() { err = errors.Join(err, out.finish(err == nil)) }()
@@ -167,7 +167,7 @@ func (f *runFlags) summary(res engine.Result) {
 		p.Change(os.Stderr, byte(c.Kind), path)
 	}
 	if w.Kept {
-		fmt.Fprintf(os.Stderr, "ringwall: the project is as it was; these changes are kept as workspace %s\n", w.ID)
+		fmt.Fprintf(os.Stderr, "ringwall: the project is as it was; these changes are kept as workspace %s\n  in %s\n", w.ID, ui.Neutral(w.Dir))
 	} else {
 		fmt.Fprintln(os.Stderr, "ringwall: the project is as it was; these changes are thrown away")
 	}

@@ -57,6 +57,7 @@ type Result struct {
 // Changes are what the program changed in the project.
 type Changes struct {
 	ID   string // of the workspace
+	Dir  string // where on the host the changes lie, if they are kept
 	Kept bool
 	List []workspace.Change
 }
@@ -302,14 +303,14 @@ func (r *run) settle(failed error) error {
 	if failed == nil {
 		if err := r.export(); err != nil {
 			// Nothing is thrown away that could not be delivered.
-			r.result.Workspace = &Changes{ID: r.work.ID(), Kept: true, List: changes}
+			r.result.Workspace = &Changes{ID: r.work.ID(), Dir: r.work.UpperDir(), Kept: true, List: changes}
 			return errors.Join(err, r.work.Keep(changes))
 		}
 	}
 	if len(changes) == 0 {
 		return r.work.Remove()
 	}
-	r.result.Workspace = &Changes{ID: r.work.ID(), Kept: !r.req.Discard, List: changes}
+	r.result.Workspace = &Changes{ID: r.work.ID(), Dir: r.work.UpperDir(), Kept: !r.req.Discard, List: changes}
 	if r.req.Discard {
 		return r.work.Remove()
 	}

@@ -148,6 +148,9 @@ func (w *Workspace) Record() Record { return w.rec }
 // LayersDir is the directory for sandbox.Spec.Layers.
 func (w *Workspace) LayersDir() string { return filepath.Join(w.dir, layersName) }
 
+// UpperDir is where the changes of the project lie, as overlayfs writes them.
+func (w *Workspace) UpperDir() string { return filepath.Join(w.LayersDir(), sandbox.LayerUpper) }
+
 // write writes the record in one step; a durable one survives a crash of the system.
 func (w *Workspace) write(durable bool) error {
 	raw, err := json.Marshal(w.rec)
