@@ -46,10 +46,12 @@ func findOnHost(name, path string) string {
 }
 
 // toolRoot returns the directory to share for a program: that of the whole tool when
-// it lies in its bin, but never the home directory or one above.
+// it lies in its bin. Of what lies directly in the home directory only the bin: in
+// ~/.local and ~/.cargo there are keys beside it.
 func toolRoot(path, home string) string {
 	dir := filepath.Dir(path)
-	if root := filepath.Dir(dir); filepath.Base(dir) == "bin" && !host.Below(home, root) && root != "/" {
+	root := filepath.Dir(dir)
+	if filepath.Base(dir) == "bin" && root != "/" && filepath.Dir(root) != home && !host.Below(home, root) {
 		return root
 	}
 	return dir
