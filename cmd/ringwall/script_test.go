@@ -94,10 +94,13 @@ func gone(ts *testscript.TestScript, neg bool, args []string) {
 // tmpfs mounts a file system of the given size, which goes away with the test.
 func tmpfs(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
-		ts.Fatalf("usage: tmpfs DIR OPTIONS")
+		ts.Fatalf("usage: tmpfs DIR OPTIONS|noexec")
 	}
-	dir := ts.MkAbs(args[0])
+	dir, flags, options := ts.MkAbs(args[0]), uintptr(unix.MS_NOSUID|unix.MS_NODEV), args[1]
+	if options == "noexec" {
+		flags, options = flags|unix.MS_NOEXEC, ""
+	}
 	ts.Check(os.MkdirAll(dir, 0o755))
-	ts.Check(unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, args[1]))
+	ts.Check(unix.Mount("tmpfs", dir, "tmpfs", flags, options))
 	ts.Defer(func() { unix.Unmount(dir, unix.MNT_DETACH) })
 }

@@ -153,16 +153,30 @@ func (c *creation) spawn(context.Context) error {
 	if c.backend.omits("caps") {
 		sys.AmbientCaps = allCaps()
 	}
-	c.pid, err = syscall.ForkExec(program, []string{"ringwall-guest"}, &syscall.ProcAttr{
+	attr := &syscall.ProcAttr{
 		Dir:   "/",
 		Files: []uintptr{uintptr(null), uintptr(null), uintptr(null), uintptr(pair[1])},
 		Sys:   sys,
-	})
+	}
+	c.pid, err = c.fork(program, attr)
+	if errors.Is(err, syscall.EACCES) && onNoexec(program) {
+		var copied int
+		if copied, err = inMemory(program); err != nil {
+			return fmt.Errorf("%s lies on a file system that executes nothing: %w", program, err)
+		}
+		defer unix.Close(copied)
+		c.pid, err = c.fork("/proc/self/fd/"+strconv.Itoa(copied), attr)
+	}
+	return err
+}
+
+func (c *creation) fork(program string, attr *syscall.ProcAttr) (int, error) {
+	pid, err := syscall.ForkExec(program, []string{"ringwall-guest"}, attr)
 	if err != nil && c.pidfd >= 0 { // exec failed in a child that is reaped already
 		unix.Close(c.pidfd)
 		c.pidfd = -1
 	}
-	return err
+	return pid, err
 }
 
 func (c *creation) namespaces() uintptr {
@@ -185,23 +199,6 @@ func allCaps() []uintptr {
 		all = append(all, n)
 	}
 	return all
-}
-
-// sealed opens the guest program as a detached mount of its own that is read-only:
-// even somebody who got hold of the guest's /proc/PID/exe could not write through it
-// (CVE-2019-5736). It takes CAP_SYS_ADMIN, so an ordinary user's guest has only its
-// file mode, its being unreadable to the sandbox, and ETXTBSY.
-func sealed(program string) (int, error) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, program, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return -1, err
-	}
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
-	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
 }
 
 // record writes the guest down for whoever has to clean up after us. Should we die
