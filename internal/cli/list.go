@@ -47,7 +47,7 @@ func newPs() *cobra.Command {
 			if !s.Live {
 				state = "dead"
 			}
-			t.row(s.ID, state, s.Backend, ui.Age(time.Since(s.Started)), orNone(s.Project), strings.Join(s.Command, " "))
+			t.row(s.ID, state, s.Backend, ui.Age(time.Since(s.Started)), orNone(s.Project), brief(s.Command))
 		}
 		return t.flush()
 	}
@@ -83,7 +83,7 @@ func newWorkspaces() *cobra.Command {
 		t := newTable("ID", "STATE", "AGE", "CHANGES", "PROJECT", "COMMAND")
 		for _, w := range out.Workspaces {
 			changes := fmt.Sprintf("+%d ~%d -%d", w.Added, w.Modified, w.Deleted)
-			t.row(w.ID, w.State, ui.Age(time.Since(w.Created)), changes, orNone(w.Project), strings.Join(w.Command, " "))
+			t.row(w.ID, w.State, ui.Age(time.Since(w.Created)), changes, orNone(w.Project), brief(w.Command))
 		}
 		if e := t.flush(); e != nil {
 			return e
@@ -146,9 +146,25 @@ func newVersion() *cobra.Command {
 	return c
 }
 
-func orNone(s string) string {
-	if s == "" {
+// widest is how many characters of a project or command a table shows.
+const widest = 60
+
+// orNone returns a project for a table: of a long path the end, which tells more.
+func orNone(path string) string {
+	if path == "" {
 		return "-"
+	}
+	if r := []rune(path); len(r) > widest {
+		return "…" + string(r[len(r)-widest+1:])
+	}
+	return path
+}
+
+// brief returns a command for a table: of a long one the beginning.
+func brief(command []string) string {
+	s := strings.Join(command, " ")
+	if r := []rune(s); len(r) > widest {
+		return string(r[:widest-1]) + "…"
 	}
 	return s
 }
@@ -164,10 +180,6 @@ func newTable(head ...string) table {
 
 func (t table) row(cells ...string) {
 	for i, c := range cells {
-		const most = 60 // characters of a cell
-		if r := []rune(c); len(r) > most {
-			c = string(r[:most-1]) + "…"
-		}
 		cells[i] = ui.Neutral(c)
 	}
 	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
