@@ -269,19 +269,18 @@ func (s *Store) Recover(id string) (kept bool, err error) {
 	if len(id) != sandbox.IDLen || !sandbox.ValidID(id) {
 		return false, fail("recover", id, fmt.Errorf("%q is no workspace id", id))
 	}
-	w, err := s.load(id)
-	if errors.Is(err, fs.ErrNotExist) {
-		// Made so far, not recorded: no program can have run in it.
-		return false, (&Workspace{dir: filepath.Join(s.dir, id)}).Remove()
+	w := &Workspace{dir: filepath.Join(s.dir, id)}
+	if _, err := os.Lstat(w.UpperDir()); errors.Is(err, fs.ErrNotExist) {
+		// The owner died while it made the workspace, perhaps in the middle of the
+		// record, which comes first: no program can have run in it.
+		return false, w.Remove()
 	}
+	w, err = s.load(id)
 	if err != nil {
 		return false, err
 	}
 	if w.rec.State == StateKept {
 		return true, nil
-	}
-	if _, err := os.Lstat(filepath.Join(w.LayersDir(), sandbox.LayerUpper)); errors.Is(err, fs.ErrNotExist) {
-		return false, w.Remove()
 	}
 	changes, err := w.Changes()
 	if err != nil {

@@ -228,6 +228,30 @@ func TestRecover(t *testing.T) {
 	}
 }
 
+// An owner that was killed while it made the workspace leaves any part of it.
+func TestRecoverHalfMade(t *testing.T) {
+	state := t.TempDir()
+	s, err := Open(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"no record": "", "a torn record": `{"schema":"ring`} {
+		id := sandbox.NewID()
+		if err := os.Mkdir(filepath.Join(s.dir, id), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if text != "" {
+			testWrite(t, filepath.Join(s.dir, id, recordName), text)
+		}
+		if kept, err := s.Recover(id); kept || err != nil {
+			t.Errorf("%s: %v, %v", what, kept, err)
+		}
+		if _, err := os.Lstat(filepath.Join(s.dir, id)); !os.IsNotExist(err) {
+			t.Errorf("%s: still there", what)
+		}
+	}
+}
+
 func TestListReportsBrokenRecords(t *testing.T) {
 	w, _, _ := testWorkspace(t)
 	path := filepath.Join(w.dir, recordName)
