@@ -69,16 +69,34 @@ func (b *builder) drop() *failure {
 	return nil
 }
 
-// becomeUser takes the program's ids. In a user namespace with a single id they are
-// ours already.
+// takeIDs makes this thread root of a user namespace that has a range of ids: with
+// the host's ids, which are not mapped, no file could be made. A namespace with a
+// single id has no root; that id is ours already.
+func (b *builder) takeIDs() *failure {
+	if !b.setup.Range {
+		return nil
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESGID, 0, 0, 0); errno != 0 {
+		return fail("ids", "setresgid", errno)
+	}
+	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 0, 0, 0); errno != 0 {
+		return fail("ids", "setresuid", errno)
+	}
+	return nil
+}
+
+// becomeUser takes the program's ids, on all threads. In a user namespace with a
+// single id they are ours already.
 func (b *builder) becomeUser() *failure {
 	uid, gid := b.setup.UID, b.setup.GID
-	if unix.Getgid() != gid {
+	if b.setup.Range {
+		// The groups that root had on the host are not mapped and still count.
+		if err := syscall.Setgroups(nil); err != nil {
+			return fail("drop", "setgroups", err)
+		}
 		if err := syscall.Setresgid(gid, gid, gid); err != nil {
 			return fail("drop", "setresgid", err)
 		}
-	}
-	if unix.Getuid() != uid {
 		if err := syscall.Setresuid(uid, uid, uid); err != nil {
 			return fail("drop", "setresuid", err)
 		}

@@ -41,6 +41,7 @@ func setup(payload []byte, fds []int) (guest.Ready, *failure) {
 		name string
 		run  func() *failure
 	}{
+		{"ids", b.takeIDs},
 		{"sources", func() *failure { return b.openSources(fds) }},
 		{"root", b.newRoot},
 		{"view", b.carryOut},

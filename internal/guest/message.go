@@ -3,7 +3,8 @@ package guest
 // Setup tells the guest how to build the sandbox around itself.
 type Setup struct {
 	Version  int
-	UID, GID int // inside; what programs run as, and the guest itself once it is ready
+	UID, GID int  // inside; what programs run as, and the guest itself once it is ready
+	Range    bool // the user namespace has root and a range of ids, not only the program's
 	Hostname string
 	Sources  []Source
 	Ops      []Op
@@ -101,6 +102,7 @@ func (m Setup) Encode() []byte {
 	e.int(m.Version)
 	e.int(m.UID)
 	e.int(m.GID)
+	e.bool(m.Range)
 	e.string(m.Hostname)
 	e.int(len(m.Sources))
 	for _, s := range m.Sources {
@@ -126,7 +128,7 @@ func (m Setup) Encode() []byte {
 // DecodeSetup decodes a Setup and checks its indexes.
 func DecodeSetup(b []byte) (Setup, error) {
 	d := decoder{b: b}
-	m := Setup{Version: d.int(), UID: d.int(), GID: d.int(), Hostname: d.string()}
+	m := Setup{Version: d.int(), UID: d.int(), GID: d.int(), Range: d.bool(), Hostname: d.string()}
 	if n := d.count(9); n > 0 {
 		m.Sources = make([]Source, 0, n)
 		for range n {

@@ -108,7 +108,7 @@ func (c *creation) identify(context.Context) error {
 
 // guestCaps are what the guest needs in its user namespace to build the sandbox,
 // and overlayfs for as long as it is mounted: it acts with its mounter's rights.
-var guestCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_CHOWN,
+var guestCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPCAP, unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_CHOWN,
 	unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_FSETID, unix.CAP_MKNOD, unix.CAP_SETFCAP}
 
 // spawn starts the guest in its namespaces.
@@ -136,20 +136,10 @@ func (c *creation) spawn(context.Context) error {
 		GidMappings: c.id.gids.sandbox,
 		PidFD:       &c.pidfd,
 	}
-	if os.Geteuid() == 0 {
-		// Root of the new namespace until it drops that too; no host id is left.
-		sys.GidMappingsEnableSetgroups = true
-		sys.Credential = &syscall.Credential{Uid: 0, Gid: 0}
-		file, err := sealed(program)
-		if err != nil {
-			return fmt.Errorf("%s: %w", program, err)
-		}
-		defer unix.Close(file)
-		program = "/proc/self/fd/" + strconv.Itoa(file)
-	} else {
-		// Its uid is not 0, so what it gets with the namespace would be lost by exec.
-		sys.AmbientCaps = guestCaps
-	}
+	// Its uid is not 0 in the new namespace (started by root it is one that is not
+	// mapped at all), so what it gets with the namespace would be lost by exec.
+	sys.AmbientCaps = guestCaps
+	sys.GidMappingsEnableSetgroups = c.id.ranged
 	if c.backend.omits("caps") {
 		sys.AmbientCaps = allCaps()
 	}
@@ -165,7 +155,11 @@ func (c *creation) spawn(context.Context) error {
 			return fmt.Errorf("%s lies on a file system that executes nothing: %w", program, err)
 		}
 		defer unix.Close(copied)
-		c.pid, err = c.fork("/proc/self/fd/"+strconv.Itoa(copied), attr)
+		// Exec through /proc/self/fd fails now and then with EACCES when several
+		// processes do it at once (seen with Linux 6.18), and succeeds when repeated.
+		for try := 0; try < 10 && errors.Is(err, syscall.EACCES) || try == 0; try++ {
+			c.pid, err = c.fork("/proc/self/fd/"+strconv.Itoa(copied), attr)
+		}
 	}
 	return err
 }

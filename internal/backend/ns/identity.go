@@ -70,7 +70,8 @@ func direct(base, id int) []syscall.SysProcIDMap {
 // identity is who a sandbox's programs are.
 type identity struct {
 	uids, gids idMaps
-	mapped     bool // a range of its own, and id-mapped mounts
+	ranged     bool // the namespace has a range of ids; else only the program's
+	mapped     bool // mounts are id-mapped
 }
 
 // identify decides who programs are: caller is who asks, owner who owns the project
@@ -79,12 +80,12 @@ func identify(caller, owner sandbox.User, base int) identity {
 	if caller.UID != 0 {
 		return identity{uids: singleID(caller.UID), gids: singleID(caller.GID)}
 	}
-	return identity{uids: ownRange(base, owner.UID), gids: ownRange(base, owner.GID), mapped: true}
+	return identity{uids: ownRange(base, owner.UID), gids: ownRange(base, owner.GID), ranged: true, mapped: true}
 }
 
 // unmapped is the control without id mapping: root's sandbox with the host's ids.
 func unmapped(owner sandbox.User) identity {
 	all := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: rangeSize}}
 	uid, gid := ownRange(0, owner.UID).inside, ownRange(0, owner.GID).inside
-	return identity{uids: idMaps{inside: uid, sandbox: all}, gids: idMaps{inside: gid, sandbox: all}}
+	return identity{uids: idMaps{inside: uid, sandbox: all}, gids: idMaps{inside: gid, sandbox: all}, ranged: true}
 }

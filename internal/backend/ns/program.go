@@ -6,23 +6,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sealed opens the guest program as a detached mount of its own that is read-only:
-// even somebody who got hold of the guest's /proc/PID/exe could not write through it
-// (CVE-2019-5736). It takes CAP_SYS_ADMIN, so an ordinary user's guest has only its
-// file mode, its being unreadable to the sandbox, and ETXTBSY.
-func sealed(program string) (int, error) {
-	fd, err := unix.OpenTree(unix.AT_FDCWD, program, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return -1, err
-	}
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV}
-	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
-}
-
 // onNoexec reports whether path lies on a mount that executes nothing.
 func onNoexec(path string) bool {
 	var st unix.Statfs_t
