@@ -54,13 +54,29 @@ without your keys and tokens, without a way to your files, processes and devices
 What it changed is listed and kept aside; the project itself stays as it was.
 
   ringwall run -- make test`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		SuggestionsMinimumDistance: 2,
+		SilenceUsage:               true,
+		SilenceErrors:              true,
+		Args:                       unknownCommand,
+		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return &sandbox.Error{Code: sandbox.CodeInvalid, Op: "parse", Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
+	})
 	root.AddCommand(newRun(status), newPs(), newGC(), newWorkspaces(), newVersion())
 	return root
+}
+
+// unknownCommand refuses a command that there is not, and names one that may be meant.
+func unknownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "see `ringwall --help`; to run a program: ringwall run -- " + args[0]
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		hint = "did you mean `ringwall " + like[0] + "`?"
+	}
+	return &sandbox.Error{Code: sandbox.CodeInvalid, Op: "parse", Err: fmt.Errorf("there is no command %q", args[0]), Hint: hint}
 }
 
 // newEngine returns the engine of the calling user.

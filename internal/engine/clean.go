@@ -41,7 +41,7 @@ func (e *Engine) GC(context.Context) (Cleaned, error) {
 		}
 		c.Sandboxes = append(c.Sandboxes, d.ID())
 	}
-	kept, e2 := e.orphans(root)
+	kept, e2 := e.orphans()
 	c.Workspaces = append(c.Workspaces, kept...)
 	return c, errors.Join(err, e2)
 }
@@ -96,20 +96,17 @@ func (e *Engine) remove(res sandbox.Resource) (kept bool, err error) {
 	}
 }
 
-// orphans settles active workspaces that no sandbox owns: after a reboot the records
-// of sandboxes are gone and the workspaces are not.
-func (e *Engine) orphans(root *rundir.Root) (kept []string, err error) {
+// orphans settles active workspaces whose sandbox has no record: after a reboot the
+// records are gone and the workspaces are not. Those of sandboxes that live are
+// locked, also where they have another runtime directory.
+func (e *Engine) orphans() (kept []string, err error) {
 	store, err := workspace.Open(e.dirs.State)
 	if err != nil {
 		return nil, err
 	}
 	all, err := store.List()
-	owned, e2 := root.Owned(sandbox.ResourceWorkspace)
-	if e2 != nil {
-		return nil, errors.Join(err, e2) // better none cleaned than a live one
-	}
 	for _, rec := range all {
-		if rec.State != workspace.StateActive || owned[rec.ID] {
+		if rec.State != workspace.StateActive {
 			continue
 		}
 		k, e := store.Recover(rec.ID)

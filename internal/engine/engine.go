@@ -168,6 +168,12 @@ func (r *run) prepare() error {
 	if r.spec.Mounts, err = p.mounts(r.req.Mounts); err != nil {
 		return err
 	}
+	for _, m := range r.spec.Mounts {
+		if m.Source == r.spec.Project && m.Mode == sandbox.MountThrowAway {
+			return &sandbox.Error{Code: sandbox.CodeInvalid, Op: "run", Err: fmt.Errorf("--share %s is the project itself", m.Source),
+				Hint: "its changes are kept aside anyway; use --discard to throw them away"}
+		}
+	}
 	env, err := environment(os.Environ(), r.caller, r.req.Env)
 	if err != nil {
 		return err
@@ -287,6 +293,7 @@ func (r *run) settle(failed error) error {
 	if r.work == nil {
 		return nil
 	}
+	defer r.work.Close()
 	if r.spec.Project == "" {
 		return r.work.Remove()
 	}

@@ -180,26 +180,3 @@ func Refs(runtimeDir, backend string) ([]sandbox.Ref, error) {
 	}
 	return refs, err
 }
-
-// Owned returns the names of all resources of a kind that any sandbox here owns, live
-// or dead. Resources are written down before they are made, so one that exists and is
-// not listed has no owner.
-func (r *Root) Owned(kind sandbox.ResourceKind) (map[string]bool, error) {
-	names, err := r.ids()
-	if err != nil {
-		return nil, err
-	}
-	owned := map[string]bool{}
-	for _, id := range names {
-		all, err := (&Dir{path: filepath.Join(r.dir, id)}).Owned()
-		if err != nil {
-			return nil, err
-		}
-		for _, res := range all {
-			if res.Kind == kind {
-				owned[res.Name] = true
-			}
-		}
-	}
-	return owned, nil
-}

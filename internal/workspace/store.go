@@ -59,10 +59,12 @@ func Open(stateDir string) (*Store, error) {
 	return &Store{dir: dir}, nil
 }
 
-// Workspace is one workspace on disk.
+// Workspace is one workspace on disk. Whoever works with it holds a lock on its
+// directory, so that nobody takes it for abandoned.
 type Workspace struct {
-	dir string
-	rec Record
+	dir  string
+	rec  Record
+	lock *os.File // nil: only looked at
 }
 
 // Create says what workspace to make.
@@ -83,7 +85,7 @@ func (s *Store) Create(c Create) (_ *Workspace, err error) {
 	now := time.Now().UTC()
 	w := &Workspace{dir: filepath.Join(s.dir, c.ID), rec: Record{Schema: Schema, ID: c.ID, Project: c.Project, Command: c.Command,
 		Materialization: "overlay", Created: now, Updated: now, State: StateActive, Taint: []string{}}}
-	if err := os.Mkdir(w.dir, 0o700); err != nil {
+	if err := s.claimNew(w); err != nil {
 		return nil, fail("create", c.ID, err)
 	}
 	defer func() {
@@ -113,6 +115,64 @@ func (s *Store) Create(c Create) (_ *Workspace, err error) {
 		}
 	}
 	return w, nil
+}
+
+// claimNew makes the directory of w and locks it. The store's own lock keeps others
+// from finding the one without the other.
+func (s *Store) claimNew(w *Workspace) error {
+	all, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	defer all.Close()
+	if err := flock(all, unix.LOCK_SH); err != nil {
+		return err
+	}
+	if err := os.Mkdir(w.dir, 0o700); err != nil {
+		return err
+	}
+	if w.lock, err = os.Open(w.dir); err != nil {
+		return err
+	}
+	return flock(w.lock, unix.LOCK_EX|unix.LOCK_NB)
+}
+
+// claim locks an abandoned workspace. It returns nil if there is none of that id or
+// somebody works with it.
+func (s *Store) claim(id string) (*Workspace, error) {
+	all, err := os.Open(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer all.Close()
+	if err := flock(all, unix.LOCK_EX); err != nil {
+		return nil, err
+	}
+	w := &Workspace{dir: filepath.Join(s.dir, id), rec: Record{ID: id}}
+	if w.lock, err = os.Open(w.dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if err := flock(w.lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		w.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	return w, nil
+}
+
+// Close gives up the lock. It is idempotent.
+func (w *Workspace) Close() { w.lock.Close() } // of nil: an error that does not matter
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // makeLayer makes upper and work in dir for an overlay over lower, whose owner and
@@ -213,8 +273,10 @@ func (w *Workspace) Empty() (bool, error) {
 	return len(names) == 0, ignoreEOF(err)
 }
 
-// Remove removes the workspace with all changes. It is idempotent.
+// Remove removes the workspace with all changes and gives up the lock. It is
+// idempotent.
 func (w *Workspace) Remove() error {
+	defer w.Close()
 	parent, err := os.Open(filepath.Dir(w.dir))
 	if err != nil {
 		return fail("remove", w.rec.ID, err)
@@ -235,8 +297,8 @@ func (s *Store) List() (all []Record, err error) {
 		if len(e.Name()) != sandbox.IDLen || !sandbox.ValidID(e.Name()) {
 			continue
 		}
-		w, err := s.load(e.Name())
-		if err != nil {
+		w := &Workspace{dir: filepath.Join(s.dir, e.Name())}
+		if err := w.load(); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -246,37 +308,41 @@ func (s *Store) List() (all []Record, err error) {
 	return all, errors.Join(errs...)
 }
 
-func (s *Store) load(id string) (*Workspace, error) {
-	w := &Workspace{dir: filepath.Join(s.dir, id)}
-	path := filepath.Join(w.dir, recordName)
+// load reads the record.
+func (w *Workspace) load() error {
+	id, path := filepath.Base(w.dir), filepath.Join(w.dir, recordName)
 	raw, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fail("read", id, err)
+		return fail("read", id, err)
 	}
 	if err := json.Unmarshal(raw, &w.rec); err != nil {
-		return nil, fail("read", id, fmt.Errorf("%s: %w", path, err))
+		return fail("read", id, fmt.Errorf("%s: %w", path, err))
 	}
 	if w.rec.Schema != Schema {
-		return nil, fail("read", id, fmt.Errorf("%s: schema %q, this ringwall knows %q", path, w.rec.Schema, Schema))
+		return fail("read", id, fmt.Errorf("%s: schema %q, this ringwall knows %q", path, w.rec.Schema, Schema))
 	}
 	w.rec.ID = id // the directory's name decides
-	return w, nil
+	return nil
 }
 
 // Recover settles a workspace whose sandbox died: it is kept if it has changes, else
-// removed. One that is kept already, or gone, stays so.
+// removed. One that is kept already, is gone, or belongs to a sandbox that lives,
+// stays as it is.
 func (s *Store) Recover(id string) (kept bool, err error) {
 	if len(id) != sandbox.IDLen || !sandbox.ValidID(id) {
 		return false, fail("recover", id, fmt.Errorf("%q is no workspace id", id))
 	}
-	w := &Workspace{dir: filepath.Join(s.dir, id)}
+	w, err := s.claim(id)
+	if w == nil {
+		return false, fail("recover", id, err)
+	}
+	defer w.Close()
 	if _, err := os.Lstat(w.UpperDir()); errors.Is(err, fs.ErrNotExist) {
 		// The owner died while it made the workspace, perhaps in the middle of the
 		// record, which comes first: no program can have run in it.
 		return false, w.Remove()
 	}
-	w, err = s.load(id)
-	if err != nil {
+	if err := w.load(); err != nil {
 		return false, err
 	}
 	if w.rec.State == StateKept {

@@ -200,8 +200,15 @@ func TestExportRefusesForgedWhiteout(t *testing.T) {
 }
 
 func TestRecover(t *testing.T) {
-	w, _, upper := testWorkspace(t)
+	w, _, _ := testWorkspace(t)
 	s := &Store{dir: filepath.Dir(w.dir)}
+	if kept, err := s.Recover(w.ID()); kept || err != nil {
+		t.Fatalf("Recover of a live one = %v, %v", kept, err)
+	}
+	if all, err := s.List(); err != nil || len(all) != 1 {
+		t.Fatalf("a live workspace was taken away: %v, %v", all, err)
+	}
+	w.Close() // as if its owner had died
 	if kept, err := s.Recover(w.ID()); kept || err != nil {
 		t.Fatalf("Recover without changes = %v, %v", kept, err)
 	}
@@ -211,9 +218,10 @@ func TestRecover(t *testing.T) {
 	if _, err := s.Recover(w.ID()); err != nil {
 		t.Errorf("Recover of nothing: %v", err)
 	}
-	w, _, upper = testWorkspace(t)
+	w, _, upper := testWorkspace(t)
 	s = &Store{dir: filepath.Dir(w.dir)}
 	testWrite(t, filepath.Join(upper, "a"), "changed")
+	w.Close()
 	for range 2 { // idempotent
 		if kept, err := s.Recover(w.ID()); !kept || err != nil {
 			t.Fatalf("Recover with changes = %v, %v", kept, err)
