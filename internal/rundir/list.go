@@ -31,19 +31,21 @@ func (r *Root) List() ([]Entry, error) {
 	var all []Entry
 	for _, id := range names {
 		e := Entry{ID: id}
-		lock, err := os.OpenFile(filepath.Join(r.dir, id, lockName), os.O_RDWR, 0)
-		if errors.Is(err, fs.ErrNotExist) {
+		f, err := os.Open(filepath.Join(r.dir, id, fileName))
+		switch {
+		case err == nil:
+			// A shared lock: two listings at once do not take each other for owners.
+			e.Live = errors.Is(flock(f, unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+			e.Record, e.Err = readRecord(f)
+			f.Close()
+		case errors.Is(err, fs.ErrNotExist):
 			if _, err := os.Lstat(filepath.Join(r.dir, id)); err != nil {
 				continue // removed since
 			}
-		} else if err != nil {
+			e.Err = err
+		default:
 			return nil, err
-		} else {
-			// A shared lock: two listings at once do not take each other for owners.
-			e.Live = errors.Is(flock(lock, unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
-			lock.Close()
 		}
-		e.Record, e.Err = readRecord(filepath.Join(r.dir, id, recordName))
 		all = append(all, e)
 	}
 	return all, nil
@@ -64,17 +66,18 @@ func (r *Root) ids() ([]string, error) {
 	return ids, nil
 }
 
-func readRecord(path string) (Record, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return Record{}, err
-	}
+// readRecord reads the first line.
+func readRecord(f *os.File) (Record, error) {
 	var rec Record
-	if err := json.Unmarshal(raw, &rec); err != nil {
-		return Record{}, fmt.Errorf("%s: %w", path, err)
+	line, err := bufio.NewReader(f).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &rec)
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	if rec.Schema != Schema {
-		return Record{}, fmt.Errorf("%s: schema %q, this ringwall knows %q", path, rec.Schema, Schema)
+		return Record{}, fmt.Errorf("%s: schema %q, this ringwall knows %q", f.Name(), rec.Schema, Schema)
 	}
 	return rec, nil
 }
@@ -123,39 +126,33 @@ func (r *Root) lockDead(id string) (*Dir, error) {
 	if _, err := os.Lstat(d.path); err != nil {
 		return nil, nil
 	}
-	var err error
 	// Made if it is missing: the owner died between mkdir and this file.
-	d.lock, err = os.OpenFile(d.file(lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
+	err := d.open(os.O_CREATE)
+	switch {
+	case err == nil:
+		return d, nil
+	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, fs.ErrNotExist):
+		d.Release()
 		return nil, nil
-	}
-	if err != nil {
+	default:
+		d.Release()
 		return nil, err
 	}
-	if err := flock(d.lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		d.lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, nil
-		}
-		return nil, err
-	}
-	return d, nil
 }
 
 // Owned returns what the sandbox owns, in the order in which it was written down.
 // A torn last line, from an owner killed while writing, is left out: what it names
 // was not made yet.
 func (d *Dir) Owned() ([]sandbox.Resource, error) {
-	f, err := os.Open(d.file(ownedName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	f, err := os.Open(d.file.Name())
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	var all []sandbox.Resource
 	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 16<<20) // the first line has the command with all its arguments
+	lines.Scan()
 	for lines.Scan() {
 		var res sandbox.Resource
 		if json.Unmarshal(lines.Bytes(), &res) == nil {

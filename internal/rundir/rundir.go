@@ -1,7 +1,8 @@
 // Package rundir is what is known on disk of live sandboxes. Each has a directory
-// with a lock file that its owner holds by flock(2) for life: who can take the lock
-// knows that the owner is dead and may clean up. Nothing here survives a reboot and
-// nothing is synced to disk.
+// with one file: its first line describes the sandbox, each further line is something
+// that it owns, and its owner holds a lock on it by flock(2) for life. Who can take the
+// lock knows that the owner is dead and may clean up. Nothing here survives a reboot
+// and nothing is synced to disk.
 package rundir
 
 import (
@@ -18,7 +19,7 @@ import (
 	"github.com/ringwall/ringwall/internal/sandbox"
 )
 
-// Schema names the format of record.json.
+// Schema names the format of the first line.
 const Schema = "ringwall.sandbox/1"
 
 // Record describes a sandbox.
@@ -46,9 +47,8 @@ func Open(runtimeDir string) (*Root, error) {
 
 // Dir is one sandbox's directory, whose lock we hold.
 type Dir struct {
-	path  string
-	lock  *os.File
-	owned *os.File // nil until something is owned
+	path string
+	file *os.File // locked; opened for appending
 }
 
 // Create makes the directory of a new sandbox and locks it for as long as this
@@ -75,29 +75,34 @@ func (r *Root) Create(rec Record) (_ *Dir, err error) {
 			d.Remove()
 		}
 	}()
-	d.lock, err = os.OpenFile(d.file(lockName), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := flock(d.lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := d.open(os.O_CREATE | os.O_EXCL); err != nil {
 		return nil, err
 	}
 	rec.Schema = Schema
-	raw, err := json.Marshal(rec)
-	if err != nil {
-		return nil, err
-	}
-	return d, os.WriteFile(d.file(recordName), raw, 0o600)
+	return d, d.append(rec)
 }
 
-// The files in a sandbox's directory. Nothing else is ever removed from it.
-const (
-	lockName   = "lock"
-	recordName = "record.json"
-	ownedName  = "owned"
-)
+// fileName is the one file in a sandbox's directory. Nothing else is ever removed.
+const fileName = "sandbox"
 
-func (d *Dir) file(name string) string { return filepath.Join(d.path, name) }
+// open opens and locks the file.
+func (d *Dir) open(flags int) (err error) {
+	d.file, err = os.OpenFile(filepath.Join(d.path, fileName), os.O_RDWR|os.O_APPEND|flags, 0o600)
+	if err != nil {
+		return err
+	}
+	return flock(d.file, unix.LOCK_EX|unix.LOCK_NB)
+}
+
+// append adds a line in one write: whole or torn, never mixed.
+func (d *Dir) append(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = d.file.Write(append(line, '\n'))
+	return err
+}
 
 // ID returns the sandbox's id.
 func (d *Dir) ID() string { return filepath.Base(d.path) }
@@ -106,37 +111,20 @@ func (d *Dir) ID() string { return filepath.Base(d.path) }
 func (d *Dir) Path() string { return d.path }
 
 // Own writes down a resource that the sandbox is about to own.
-func (d *Dir) Own(res sandbox.Resource) error {
-	if d.owned == nil {
-		f, err := os.OpenFile(d.file(ownedName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-		if err != nil {
-			return err
-		}
-		d.owned = f
-	}
-	line, err := json.Marshal(res)
-	if err != nil {
-		return err
-	}
-	_, err = d.owned.Write(append(line, '\n')) // one write: whole or torn, never mixed
-	return err
-}
+func (d *Dir) Own(res sandbox.Resource) error { return d.append(res) }
 
 // Remove removes the directory and gives up the lock. It is idempotent.
 func (d *Dir) Remove() error {
-	// A cleaner that came between the two removals would make the lock anew.
+	// A cleaner that came between the two removals would make the file anew.
 	if all, err := os.Open(filepath.Dir(d.path)); err == nil {
 		defer all.Close()
 		flock(all, unix.LOCK_SH)
 	}
 	var errs []error
-	for _, name := range []string{ownedName, recordName, lockName} {
-		if err := os.Remove(d.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, path := range []string{filepath.Join(d.path, fileName), d.path} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
-	}
-	if err := os.Remove(d.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		errs = append(errs, err)
 	}
 	d.Release()
 	return errors.Join(errs...)
@@ -144,8 +132,7 @@ func (d *Dir) Remove() error {
 
 // Release gives up the lock and leaves the directory for a cleaner.
 func (d *Dir) Release() {
-	d.lock.Close() // on nil: an error that does not matter
-	d.owned.Close()
+	d.file.Close() // of nil: an error that does not matter
 }
 
 // flock retries flock(2) when a signal interrupts it.

@@ -73,7 +73,7 @@ func TestTornLineIsLeftOut(t *testing.T) {
 	if err := d.Own(sandbox.Resource{Kind: sandbox.ResourceDir, Name: "/a"}); err != nil {
 		t.Fatal(err)
 	}
-	d.owned.WriteString(`{"kind":"dir","na`)
+	d.file.WriteString(`{"kind":"dir","na`)
 	if owned, err := d.Owned(); err != nil || len(owned) != 1 || owned[0].Name != "/a" {
 		t.Errorf("Owned = %+v, %v; want the whole line only", owned, err)
 	}

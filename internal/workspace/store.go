@@ -75,10 +75,7 @@ type Create struct {
 	Command []string
 }
 
-const (
-	recordName = "workspace.json"
-	layersName = "layers"
-)
+const recordName = "workspace.json"
 
 // Create makes a workspace with empty layers. On error nothing is left behind.
 func (s *Store) Create(c Create) (_ *Workspace, err error) {
@@ -95,9 +92,6 @@ func (s *Store) Create(c Create) (_ *Workspace, err error) {
 		}
 	}()
 	if err := w.write(false); err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(w.LayersDir(), 0o700); err != nil {
 		return nil, err
 	}
 	if c.Project != "" {
@@ -206,7 +200,7 @@ func (w *Workspace) ID() string { return w.rec.ID }
 func (w *Workspace) Record() Record { return w.rec }
 
 // LayersDir is the directory for sandbox.Spec.Layers.
-func (w *Workspace) LayersDir() string { return filepath.Join(w.dir, layersName) }
+func (w *Workspace) LayersDir() string { return w.dir }
 
 // UpperDir is where the changes of the project lie, as overlayfs writes them.
 func (w *Workspace) UpperDir() string { return filepath.Join(w.LayersDir(), sandbox.LayerUpper) }
@@ -247,15 +241,15 @@ func (w *Workspace) Keep(changes []Change) error {
 	if err := w.write(true); err != nil {
 		return fail("keep", w.rec.ID, err)
 	}
-	layers, err := os.Open(w.LayersDir())
+	dir, err := os.Open(w.dir)
 	if err != nil {
 		return fail("keep", w.rec.ID, err)
 	}
-	defer layers.Close()
-	names, err := layers.Readdirnames(-1)
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
 	for _, n := range names {
-		if n != sandbox.LayerUpper {
-			err = errors.Join(err, paths.RemoveAll(int(layers.Fd()), n))
+		if n == sandbox.LayerWork || strings.HasPrefix(n, sandbox.LayerShare) {
+			err = errors.Join(err, paths.RemoveAll(int(dir.Fd()), n))
 		}
 	}
 	return fail("keep", w.rec.ID, err)
