@@ -68,7 +68,9 @@ type creation struct {
 	ids     *idRange // nil if the caller is not root
 	client  *client.Client
 	pid     int
-	pidfd   int // -1 or 0 until the guest runs
+	pidfd   int    // -1 or 0 until the guest runs
+	program string // the guest's file
+	copied  int    // 0, or a descriptor of the guest in memory
 	setup   guest.Setup
 	own     []string // paths of the sources to open here
 	sources []int
@@ -113,8 +115,8 @@ var guestCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETPC
 
 // spawn starts the guest in its namespaces.
 func (c *creation) spawn(context.Context) error {
-	program, err := c.backend.guest.find(c.backend.cfg)
-	if err != nil {
+	var err error
+	if c.program, err = c.backend.guest.find(c.backend.cfg); err != nil {
 		return err
 	}
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -148,29 +150,14 @@ func (c *creation) spawn(context.Context) error {
 		Files: []uintptr{uintptr(null), uintptr(null), uintptr(null), uintptr(pair[1])},
 		Sys:   sys,
 	}
-	c.pid, err = c.fork(program, attr)
-	if errors.Is(err, syscall.EACCES) && onNoexec(program) {
-		var copied int
-		if copied, err = inMemory(program); err != nil {
-			return fmt.Errorf("%s lies on a file system that executes nothing: %w", program, err)
+	return c.exec(func(program string) (err error) {
+		c.pid, err = syscall.ForkExec(program, []string{"ringwall-guest"}, attr)
+		if err != nil && c.pidfd >= 0 { // exec failed in a child that is reaped already
+			unix.Close(c.pidfd)
+			c.pidfd = -1
 		}
-		defer unix.Close(copied)
-		// Exec through /proc/self/fd fails now and then with EACCES when several
-		// processes do it at once (seen with Linux 6.18), and succeeds when repeated.
-		for try := 0; try < 10 && errors.Is(err, syscall.EACCES) || try == 0; try++ {
-			c.pid, err = c.fork("/proc/self/fd/"+strconv.Itoa(copied), attr)
-		}
-	}
-	return err
-}
-
-func (c *creation) fork(program string, attr *syscall.ProcAttr) (int, error) {
-	pid, err := syscall.ForkExec(program, []string{"ringwall-guest"}, attr)
-	if err != nil && c.pidfd >= 0 { // exec failed in a child that is reaped already
-		unix.Close(c.pidfd)
-		c.pidfd = -1
-	}
-	return pid, err
+		return err
+	})
 }
 
 func (c *creation) namespaces() uintptr {
@@ -215,7 +202,11 @@ func (c *creation) openSources(context.Context) error {
 	if len(c.own) == 0 {
 		return nil
 	}
-	idmap, err := userns.Open(c.id.uids.disk, c.id.gids.disk)
+	var idmap int
+	err := c.exec(func(program string) (err error) {
+		idmap, err = userns.Open(program, c.id.uids.disk, c.id.gids.disk)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("making an id map: %w", err)
 	}
@@ -279,7 +270,12 @@ func (c *creation) handOver(ctx context.Context) error {
 	return nil
 }
 
-func (c *creation) closeSources() { guest.CloseAll(c.sources) }
+func (c *creation) closeSources() {
+	guest.CloseAll(c.sources)
+	if c.copied > 0 {
+		unix.Close(c.copied)
+	}
+}
 
 // undo ends a guest that never became a sandbox.
 func (c *creation) undo() {

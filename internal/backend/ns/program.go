@@ -1,10 +1,36 @@
 package ns
 
 import (
+	"errors"
+	"fmt"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
+
+// exec calls start with a path under which the guest program can be executed: its
+// file's or, where that lies on a mount that executes nothing, that of a copy in
+// memory.
+func (c *creation) exec(start func(program string) error) error {
+	if c.copied == 0 {
+		err := start(c.program)
+		if !errors.Is(err, unix.EACCES) || !onNoexec(c.program) {
+			return err
+		}
+		if c.copied, err = inMemory(c.program); err != nil {
+			c.copied = 0
+			return fmt.Errorf("%s lies on a file system that executes nothing: %w", c.program, err)
+		}
+	}
+	// Exec through /proc/self/fd fails now and then with EACCES when several processes
+	// do it at once (seen with Linux 6.18), and succeeds when repeated.
+	err := error(unix.EACCES)
+	for try := 0; try < 10 && errors.Is(err, unix.EACCES); try++ {
+		err = start("/proc/self/fd/" + strconv.Itoa(c.copied))
+	}
+	return err
+}
 
 // onNoexec reports whether path lies on a mount that executes nothing.
 func onNoexec(path string) bool {

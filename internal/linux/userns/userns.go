@@ -7,43 +7,44 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/linux/pidfd"
 )
 
 // Open returns a descriptor of a new user namespace with the given maps, for
 // mount_setattr(2) with MOUNT_ATTR_IDMAP. No process lives in it. The caller needs
 // CAP_SETUID and CAP_SETGID over the mapped ids.
-func Open(uids, gids []syscall.SysProcIDMap) (int, error) {
-	// The kernel makes user namespaces only for processes. This one is stopped by
-	// ptrace at its first instruction, so it costs no start of a runtime and runs
-	// nothing; ptrace(2) ties it to this thread.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	attr := &syscall.ProcAttr{Sys: &syscall.SysProcAttr{
-		Cloneflags:                 syscall.CLONE_NEWUSER,
-		UidMappings:                uids,
-		GidMappings:                gids,
-		GidMappingsEnableSetgroups: true,
-		Ptrace:                     true,
-		Pdeathsig:                  syscall.SIGKILL,
-	}}
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{"ringwall-idmap"}, attr)
+//
+// The kernel makes user namespaces only for processes: holder is a program for that
+// one, which is killed before Open returns. It must wait for its descriptor 3, a
+// socket, and do nothing as long as nothing comes.
+func Open(holder string, uids, gids []syscall.SysProcIDMap) (int, error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, err
 	}
-	defer func() {
-		syscall.Kill(pid, syscall.SIGKILL)
-		for {
-			var status syscall.WaitStatus
-			if _, err := syscall.Wait4(pid, &status, 0, nil); err != syscall.EINTR && !status.Stopped() {
-				return
-			}
+	defer unix.Close(pair[0])
+	pidFD := -1
+	pid, err := syscall.ForkExec(holder, []string{"ringwall-idmap"}, &syscall.ProcAttr{
+		Dir:   "/",
+		Files: []uintptr{^uintptr(0), ^uintptr(0), ^uintptr(0), uintptr(pair[1])},
+		Sys: &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: uids, GidMappings: gids,
+			GidMappingsEnableSetgroups: true, PidFD: &pidFD},
+	})
+	unix.Close(pair[1])
+	if err != nil {
+		if pidFD >= 0 {
+			unix.Close(pidFD)
 		}
-	}()
+		return -1, err
+	}
+	defer unix.Close(pidFD)
+	defer pidfd.Reap(pidFD)
+	defer pidfd.Kill(pidFD)
 	return unix.Open("/proc/"+strconv.Itoa(pid)+"/ns/user", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 }
 
