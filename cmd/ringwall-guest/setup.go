@@ -16,9 +16,8 @@ import (
 // (CVE-2021-30465, CVE-2025-31133).
 type builder struct {
 	setup   guest.Setup
-	sources []int          // detached mounts, by index; -1 once attached
-	layers  map[int]string // where the sources that hold upper directories are attached
-	staging []string       // directories of ours in the new root that must not stay
+	sources []int        // detached mounts, by index; -1 once attached
+	staged  map[int]bool // sources that overlays use by path
 	steps   []guest.Step
 	last    time.Time
 }
@@ -36,7 +35,7 @@ func setup(payload []byte, fds []int) (guest.Ready, *failure) {
 		return guest.Ready{}, fail("protocol", "", errors.New("asked to leave out a protective layer: refused"))
 	}
 	umask := unix.Umask(0)
-	b := &builder{setup: m, layers: map[int]string{}, last: time.Now()}
+	b := &builder{setup: m, staged: map[int]bool{}, last: time.Now()}
 	for _, s := range []struct {
 		name string
 		run  func() *failure
@@ -113,14 +112,6 @@ func (b *builder) newRoot() *failure {
 // enter makes the new root the root of this process, detaches the host's and
 // freezes the new one.
 func (b *builder) enter() *failure {
-	for i := len(b.staging) - 1; i >= 0; i-- {
-		if err := unix.Unmount(b.staging[i], unix.MNT_DETACH); err != nil {
-			return fail("enter", b.staging[i], err)
-		}
-		if err := unix.Rmdir(b.staging[i]); err != nil {
-			return fail("enter", b.staging[i], err)
-		}
-	}
 	for _, fd := range b.sources {
 		if fd >= 0 {
 			unix.Close(fd)

@@ -301,20 +301,20 @@ func (b *builder) mask(path string) error {
 	return attach(m, target)
 }
 
+// stagingPoint is where sources hang that overlayfs needs by path. It is in the host's
+// root, on a directory that every system has, and goes away with that.
+const stagingPoint = "/sys"
+
 // overlay shows a source with the changes of earlier programs over it and takes the
-// changes of this one. Paths in its options are relative to the working directory:
-// they need no escaping and no length limit of fsconfig(2) (256 bytes) bites.
+// changes of this one. Paths in its options are short and plain: they need no escaping
+// and no length limit of fsconfig(2) (256 bytes) bites.
 func (b *builder) overlay(path string, op *guest.Op) error {
-	layers, ok := b.layers[op.Layers]
-	if !ok {
-		layers = ".layers" + strconv.Itoa(op.Layers)
-		if err := b.stage(layers, op.Layers); err != nil {
-			return err
-		}
-		b.layers[op.Layers] = layers
+	layers, err := b.stage(op.Layers)
+	if err != nil {
+		return err
 	}
-	lower := ".lower" + strconv.Itoa(op.Source)
-	if err := b.stage(lower, op.Source); err != nil {
+	lower, err := b.stage(op.Source)
+	if err != nil {
 		return err
 	}
 	if op.Data != "" {
@@ -335,22 +335,34 @@ func (b *builder) overlay(path string, op *guest.Op) error {
 	return attach(fd, target)
 }
 
-// stage attaches a source under a name in the new root until enter: overlayfs takes
-// no detached mounts as layers before Linux 6.15.
-func (b *builder) stage(name string, source int) error {
+// stage attaches a source in the host's root, once, and returns its path: overlayfs
+// takes no detached mounts as layers before Linux 6.15.
+func (b *builder) stage(source int) (string, error) {
+	path := stagingPoint + "/" + strconv.Itoa(source)
+	if b.staged[source] {
+		return path, nil
+	}
+	if len(b.staged) == 0 {
+		fd, err := newFS("tmpfs", b.attrs(unix.MOUNT_ATTR_NODEV), "mode", "0700")
+		if err != nil {
+			return "", err
+		}
+		defer unix.Close(fd)
+		if err := unix.MoveMount(fd, "", unix.AT_FDCWD, stagingPoint, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return "", err
+		}
+	}
 	src, err := b.take(source)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer unix.Close(src)
 	if err := b.setAttr(src, "", unix.MOUNT_ATTR_NODEV, unix.AT_EMPTY_PATH|unix.AT_RECURSIVE); err != nil {
-		return err
+		return "", err
 	}
-	target, err := mountPoint(name, true)
-	if err != nil {
-		return err
+	if err := unix.Mkdir(path, 0o700); err != nil {
+		return "", err
 	}
-	defer unix.Close(target)
-	b.staging = append(b.staging, name)
-	return attach(src, target)
+	b.staged[source] = true
+	return path, unix.MoveMount(src, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }

@@ -206,8 +206,8 @@ func names(backends []sandbox.Backend) string {
 	return s
 }
 
-// record makes the sandbox's directory and workspace. Each is written down before it
-// is made, so that the next run or `gc` finds it should this process be killed.
+// record makes the sandbox's directory and prepares its workspace. Each is written down
+// before it is made, so that the next run or `gc` finds it should this process be killed.
 func (r *run) record() error {
 	root, err := rundir.Open(r.dirs.Runtime)
 	if err != nil {
@@ -238,10 +238,11 @@ func (r *run) record() error {
 	if err := r.dir.Own(sandbox.Resource{Kind: sandbox.ResourceWorkspace, Name: create.ID}); err != nil {
 		return stateError(err)
 	}
-	if r.work, err = store.Create(create); err != nil {
+	r.spec.Layers = store.LayersDir(create.ID)
+	r.spec.MakeLayers = func() (err error) {
+		r.work, err = store.Create(create)
 		return err
 	}
-	r.spec.Layers = r.work.LayersDir()
 	return nil
 }
 

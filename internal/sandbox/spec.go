@@ -16,6 +16,10 @@ type Spec struct {
 	Layers  string // host directory that takes the changes: see LayerUpper; "" only if nothing needs it
 	Mounts  []Mount
 
+	// MakeLayers makes what Layers names. Create calls it once before it uses them, at
+	// a moment at which it would have to wait anyway. Nil: they are there.
+	MakeLayers func() error
+
 	// Own records a host resource before it is made, so that a later run can
 	// remove it should this one die. Nil: nothing is recorded.
 	Own func(Resource) error

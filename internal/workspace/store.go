@@ -202,6 +202,9 @@ func (w *Workspace) Record() Record { return w.rec }
 // LayersDir is the directory for sandbox.Spec.Layers.
 func (w *Workspace) LayersDir() string { return w.dir }
 
+// LayersDir is that of the workspace that Create will make under id.
+func (s *Store) LayersDir(id string) string { return filepath.Join(s.dir, id) }
+
 // UpperDir is where the changes of the project lie, as overlayfs writes them.
 func (w *Workspace) UpperDir() string { return filepath.Join(w.LayersDir(), sandbox.LayerUpper) }
 

@@ -37,6 +37,11 @@ func (b *backend) Detect(context.Context) (sandbox.Report, error) {
 
 // Create makes nothing. The project is the real one: what programs write is written.
 func (b *backend) Create(_ context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
+	if s.MakeLayers != nil {
+		if err := s.MakeLayers(); err != nil {
+			return nil, err
+		}
+	}
 	return &box{id: s.ID}, nil
 }
 

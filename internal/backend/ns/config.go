@@ -1,8 +1,10 @@
 package ns
 
 import (
+	"errors"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/ringwall/ringwall/internal/guest/blob"
 	"github.com/ringwall/ringwall/internal/sandbox"
@@ -35,8 +37,11 @@ func (g *guestProgram) find(c Config) (string, error) {
 		}
 		if g.path, g.err = blob.Extract(filepath.Join(c.StateDir, "guest")); g.err != nil {
 			e := &sandbox.Error{Code: sandbox.CodeUnsupported, Op: "create", Backend: Name, Step: "guest", Err: g.err}
-			if g.err == blob.ErrMissing {
+			switch {
+			case errors.Is(g.err, blob.ErrMissing):
 				e.Hint = "build it with `make guest`, then build ringwall again"
+			case errors.Is(g.err, syscall.ENOSPC), errors.Is(g.err, syscall.EDQUOT):
+				e.Code, e.Hint = sandbox.CodeExhausted, "free some disk space, or set RINGWALL_STATE_DIR to a directory on another file system"
 			}
 			g.err = e
 		}

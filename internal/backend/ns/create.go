@@ -27,6 +27,7 @@ var errNoAttach = errors.New("sandboxes of this backend end with the command tha
 //	ids      take a range of ids (root)
 //	spawn    clone into new namespaces      starts, waits for its orders
 //	record   pid and start time
+//	layers   let the caller make them
 //	mounts   open and id-map what only
 //	         root may open (root)
 //	setup    KindSetup, descriptors   →     sources, root, view, enter, network, drop
@@ -46,6 +47,7 @@ func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox
 		{"ids", c.identify},
 		{"spawn", c.spawn},
 		{"record", c.record},
+		{"layers", c.makeLayers},
 		{"mounts", c.openSources},
 		{"setup", c.handOver},
 	} {
@@ -193,6 +195,14 @@ func (c *creation) record(context.Context) error {
 		return err
 	}
 	return c.spec.Own(sandbox.Resource{Kind: sandbox.ResourceProcess, Name: strconv.Itoa(c.pid), Start: start})
+}
+
+// makeLayers lets the caller make the layers while the guest is starting.
+func (c *creation) makeLayers(context.Context) error {
+	if c.spec.MakeLayers == nil {
+		return nil
+	}
+	return c.spec.MakeLayers()
 }
 
 // openSources decides what the sandbox shows and opens the part of it that is to be

@@ -64,7 +64,7 @@ func checkCharDevice(i, fd int, rdev uint64) (int, error) {
 }
 
 func descriptorError(i int, err error) error {
-	return &sandbox.Error{Code: sandbox.CodeInvalid, Op: "start", Step: "stdio", Err: err,
+	return &sandbox.Error{Code: sandbox.CodeInvalid, Op: "start", Err: err,
 		Hint: [3]string{"redirect it from a file or a pipe: < /dev/null, or cat … |",
 			"redirect it to a file or a pipe", "redirect it to a file or a pipe"}[i]}
 }
