@@ -150,6 +150,7 @@ func (c *creation) spawn(context.Context) error {
 	attr := &syscall.ProcAttr{
 		Dir:   "/",
 		Files: []uintptr{uintptr(null), uintptr(null), uintptr(null), uintptr(pair[1])},
+		Env:   []string{"GOMAXPROCS=1"}, // its threads never have work for two processors
 		Sys:   sys,
 	}
 	return c.exec(func(program string) (err error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/ringwall/ringwall/internal/sandbox"
@@ -129,6 +130,16 @@ func (f *fixture) one(store *workspace.Store, i int) (err error) {
 
 // projectCases check the copy-on-write view. They run where there is one.
 var projectCases = []testCase{
+	{"project/working directory through a descriptor", func(f *fixture) {
+		// CVE-2024-21626: a directory of the host by way of a descriptor that leaked.
+		for n := 3; n < 20; n++ {
+			c := f.cmd("ls", ".")
+			c.Dir = "/proc/self/fd/" + strconv.Itoa(n)
+			if p, err := f.sandbox().Start(f.ctx, c); err == nil {
+				f.Errorf("%s was accepted: %+v", c.Dir, f.wait(p))
+			}
+		}
+	}},
 	{"project/changes stay inside", func(f *fixture) {
 		f.write("project/dir/old", "old")
 		f.ok("write", filepath.Join(f.project, "new"), "new")
