@@ -74,7 +74,7 @@ var rules = []rule{
 	{path: "cmd/ringwall-guest", allow: []string{"internal/guest", "internal/linux/*"}},
 	{path: "internal/ui"},
 	{path: "internal/host", allow: []string{"internal/sandbox"}},
-	{path: "internal/rundir", allow: []string{"internal/sandbox"}},
+	{path: "internal/rundir", allow: []string{"internal/sandbox", "internal/linux/flock"}},
 	{path: "internal/workspace", allow: []string{"internal/sandbox", "internal/linux/*"}},
 	{path: "internal/backend/all", allow: []string{"internal/sandbox", "internal/backend/*"}},
 	{path: "internal/backend/shared", allow: []string{"internal/sandbox", "internal/linux/*"}},

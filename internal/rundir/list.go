@@ -9,8 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/ringwall/ringwall/internal/linux/flock"
 	"github.com/ringwall/ringwall/internal/sandbox"
 )
 
@@ -35,7 +34,7 @@ func (r *Root) List() ([]Entry, error) {
 		switch {
 		case err == nil:
 			// A shared lock: two listings at once do not take each other for owners.
-			e.Live = errors.Is(flock(f, unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+			e.Live = errors.Is(flock.TryShared(f), flock.ErrLocked)
 			e.Record, e.Err = readRecord(f)
 			f.Close()
 		case errors.Is(err, fs.ErrNotExist):
@@ -94,12 +93,12 @@ func (r *Root) Dead(max int) ([]*Dir, error) {
 		return nil, err
 	}
 	defer all.Close()
-	how := unix.LOCK_EX
+	take := flock.Exclusive
 	if max > 0 {
-		how |= unix.LOCK_NB // on the way to a run: somebody else is at it
+		take = flock.TryExclusive // on the way to a run: somebody else is at it
 	}
-	if err := flock(all, how); err != nil {
-		if errors.Is(err, unix.EWOULDBLOCK) {
+	if err := take(all); err != nil {
+		if errors.Is(err, flock.ErrLocked) {
 			return nil, nil
 		}
 		return nil, err
@@ -131,7 +130,7 @@ func (r *Root) lockDead(id string) (*Dir, error) {
 	switch {
 	case err == nil:
 		return d, nil
-	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, flock.ErrLocked), errors.Is(err, fs.ErrNotExist):
 		d.Release()
 		return nil, nil
 	default:

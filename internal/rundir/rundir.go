@@ -14,8 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/ringwall/ringwall/internal/linux/flock"
 	"github.com/ringwall/ringwall/internal/sandbox"
 )
 
@@ -63,7 +62,7 @@ func (r *Root) Create(rec Record) (_ *Dir, err error) {
 	}
 	defer all.Close()
 	// Between mkdir and flock the directory looks dead; this keeps cleaners away.
-	if err := flock(all, unix.LOCK_SH); err != nil {
+	if err := flock.Shared(all); err != nil {
 		return nil, err
 	}
 	d := &Dir{path: filepath.Join(r.dir, rec.ID)}
@@ -91,7 +90,7 @@ func (d *Dir) open(flags int) (err error) {
 	if err != nil {
 		return err
 	}
-	return flock(d.file, unix.LOCK_EX|unix.LOCK_NB)
+	return flock.TryExclusive(d.file)
 }
 
 // append adds a line in one write: whole or torn, never mixed.
@@ -118,7 +117,7 @@ func (d *Dir) Remove() error {
 	// A cleaner that came between the two removals would make the file anew.
 	if all, err := os.Open(filepath.Dir(d.path)); err == nil {
 		defer all.Close()
-		flock(all, unix.LOCK_SH)
+		flock.Shared(all)
 	}
 	var errs []error
 	for _, path := range []string{filepath.Join(d.path, fileName), d.path} {
@@ -133,13 +132,4 @@ func (d *Dir) Remove() error {
 // Release gives up the lock and leaves the directory for a cleaner.
 func (d *Dir) Release() {
 	d.file.Close() // of nil: an error that does not matter
-}
-
-// flock retries flock(2) when a signal interrupts it.
-func flock(f *os.File, how int) error {
-	for {
-		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }

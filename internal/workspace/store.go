@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ringwall/ringwall/internal/linux/flock"
 	"github.com/ringwall/ringwall/internal/linux/paths"
 	"github.com/ringwall/ringwall/internal/sandbox"
 )
@@ -119,7 +120,7 @@ func (s *Store) claimNew(w *Workspace) error {
 		return err
 	}
 	defer all.Close()
-	if err := flock(all, unix.LOCK_SH); err != nil {
+	if err := flock.Shared(all); err != nil {
 		return err
 	}
 	if err := os.Mkdir(w.dir, 0o700); err != nil {
@@ -128,7 +129,7 @@ func (s *Store) claimNew(w *Workspace) error {
 	if w.lock, err = os.Open(w.dir); err != nil {
 		return err
 	}
-	return flock(w.lock, unix.LOCK_EX|unix.LOCK_NB)
+	return flock.TryExclusive(w.lock)
 }
 
 // claim locks an abandoned workspace. It returns nil if there is none of that id or
@@ -139,7 +140,7 @@ func (s *Store) claim(id string) (*Workspace, error) {
 		return nil, err
 	}
 	defer all.Close()
-	if err := flock(all, unix.LOCK_EX); err != nil {
+	if err := flock.Exclusive(all); err != nil {
 		return nil, err
 	}
 	w := &Workspace{dir: filepath.Join(s.dir, id), rec: Record{ID: id}}
@@ -148,9 +149,9 @@ func (s *Store) claim(id string) (*Workspace, error) {
 	} else if err != nil {
 		return nil, err
 	}
-	if err := flock(w.lock, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flock.TryExclusive(w.lock); err != nil {
 		w.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
+		if errors.Is(err, flock.ErrLocked) {
 			return nil, nil
 		}
 		return nil, err
@@ -160,14 +161,6 @@ func (s *Store) claim(id string) (*Workspace, error) {
 
 // Close gives up the lock. It is idempotent.
 func (w *Workspace) Close() { w.lock.Close() } // of nil: an error that does not matter
-
-func flock(f *os.File, how int) error {
-	for {
-		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
 
 // makeLayer makes upper and work in dir for an overlay over lower, whose owner and
 // mode the upper takes: an overlay's root shows the upper's.

@@ -65,7 +65,7 @@ func (f *fixture) hostUID() int {
 	word := "uid-" + f.spec.ID
 	p := f.start(f.cmd("say", word))
 	f.eventually("the program's start", func() bool { return len(hostPIDs(word)) > 0 })
-	raw, err := os.ReadFile("/proc/" + hostPIDs(word)[0] + "/status")
+	uid, err := strconv.Atoi(strings.Fields(statusLine(f, "/proc/"+hostPIDs(word)[0], "Uid"))[0])
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -73,15 +73,5 @@ func (f *fixture) hostUID() int {
 		f.Fatal(err)
 	}
 	f.wait(p)
-	for _, line := range strings.Split(string(raw), "\n") {
-		if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
-			uid, err := strconv.Atoi(strings.Fields(ids)[0])
-			if err != nil {
-				f.Fatal(err)
-			}
-			return uid
-		}
-	}
-	f.Fatal("no Uid line")
-	return 0
+	return uid
 }

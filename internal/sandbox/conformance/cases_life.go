@@ -130,6 +130,23 @@ func (f *fixture) one(store *workspace.Store, i int) (err error) {
 
 // projectCases check the copy-on-write view. They run where there is one.
 var projectCases = []testCase{
+	{"project/the guest is as confined as its programs", func(f *fixture) {
+		word := "guest-of-" + f.spec.ID
+		f.start(f.cmd("say", word))
+		f.eventually("the program's start", func() bool { return len(hostPIDs(word)) > 0 })
+		program := "/proc/" + hostPIDs(word)[0]
+		uid := statusLine(f, program, "Uid")
+		threads, err := filepath.Glob("/proc/" + statusLine(f, program, "PPid") + "/task/*")
+		if err != nil || len(threads) == 0 {
+			f.Fatalf("the guest's threads: %v, %v", threads, err)
+		}
+		for _, thread := range append(threads, program) {
+			for key, want := range map[string]string{"Uid": uid, "CapPrm": "0000000000000000", "CapEff": "0000000000000000",
+				"CapAmb": "0000000000000000", "NoNewPrivs": "1", "Seccomp": "2", "Groups": statusLine(f, program, "Groups")} {
+				f.want(thread+" "+key, statusLine(f, thread, key), want)
+			}
+		}
+	}},
 	{"project/working directory through a descriptor", func(f *fixture) {
 		// CVE-2024-21626: a directory of the host by way of a descriptor that leaked.
 		for n := 3; n < 20; n++ {
@@ -242,6 +259,22 @@ var projectCases = []testCase{
 			f.Errorf("uid %s has no name in:\n%s", uid, passwd)
 		}
 	}},
+}
+
+// statusLine returns a line of a process's or thread's status.
+func statusLine(f *fixture, dir, key string) string {
+	f.Helper()
+	raw, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, line := range strings.Split(string(raw), "\n") {
+		if v, ok := strings.CutPrefix(line, key+":"); ok {
+			return strings.TrimSpace(v)
+		}
+	}
+	f.Fatalf("%s has no %s", dir, key)
+	return ""
 }
 
 // remakeWorkspace makes the layers anew after the project's owner has changed.
