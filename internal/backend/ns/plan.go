@@ -212,7 +212,32 @@ func (p *planner) project(s sandbox.Spec) {
 		all = append(all, shown{m.Source, add})
 	}
 	slices.SortStableFunc(all, func(a, b shown) int { return len(a.path) - len(b.path) })
-	for _, a := range all {
+	for i, a := range all {
+		var outer []string
+		for _, o := range all[:i] {
+			outer = append(outer, o.path)
+		}
+		p.ownParents(s.User.Home, a.path, outer)
 		a.add()
+	}
+}
+
+// ownParents makes the directories between the home and something shown below it,
+// the program's own: ~/.cache must be writable also when ~/.cache/go-build is shared.
+// What lies in something shown is not ours to make.
+func (p *planner) ownParents(home, path string, shown []string) {
+	within := func(dir string) bool {
+		return slices.ContainsFunc(shown, func(s string) bool { return dir == s || strings.HasPrefix(dir, s+"/") })
+	}
+	rest, below := strings.CutPrefix(path, home+"/")
+	if !below {
+		return
+	}
+	dir := home
+	parts := strings.Split(rest, "/")
+	for _, part := range parts[:len(parts)-1] {
+		if dir += "/" + part; !within(dir) {
+			p.op(guest.Op{Kind: guest.OpDir, Target: dir, Mode: 0o755, Own: true})
+		}
 	}
 }

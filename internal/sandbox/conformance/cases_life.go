@@ -238,6 +238,13 @@ var projectCases = []testCase{
 		_, err := os.Stat(filepath.Join(dir, "new"))
 		f.want("new file is not on the host", os.IsNotExist(err), true)
 	}},
+	{"project/directories between home and what is shown are the program's", func(f *fixture) {
+		f.spec.User.Home = f.dir
+		f.share(filepath.Dir(f.write(".cache/tool/x", "x")))
+		f.ok("write", filepath.Join(f.dir, ".cache", "new"), "")
+		f.ok("write", filepath.Join(f.dir, "new"), "")
+		f.ok("write", filepath.Join(f.dir, ".cache", "tool", "new"), "")
+	}},
 	{"project/home and temporary directories", func(f *fixture) {
 		f.want("home", f.ok("ls", "/home/tester"), ".gitconfig\n")
 		f.want("gitconfig", strings.Contains(f.ok("read", "/home/tester/.gitconfig"), "t@example.org"), true)
