@@ -50,14 +50,9 @@ func (b *builder) drop() *failure {
 			return fail("drop", "capset", errno)
 		}
 	}
-	dumpable := uintptr(0)
-	if b.omits("nodump") {
-		dumpable = 1
-	}
-	// Also after changing credentials, which resets it to fs.suid_dumpable. It keeps
-	// /proc/1/{mem,fd,exe,…} and ptrace(2) of us from programs of the same uid, and
-	// with that our own executable on the host's disk (CVE-2019-5736).
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, dumpable, 0, 0, 0); err != nil {
+	// Dumpable until the host has looked: changing credentials has reset that to
+	// fs.suid_dumpable.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
 		return fail("drop", "dumpable", err)
 	}
 	if !b.omits("seccomp") && !b.omits("nosuid") {
@@ -67,6 +62,16 @@ func (b *builder) drop() *failure {
 	}
 	ignoreSignals()
 	return nil
+}
+
+// seal makes the guest's own files below /proc unreadable to programs of the same uid,
+// and ptrace(2) of it impossible: /proc/1/{mem,fd,exe,…}, and with that our own
+// executable on the host's disk (CVE-2019-5736). It comes before the first program.
+func (b *builder) seal() *failure {
+	if b.omits("nodump") {
+		return nil
+	}
+	return fail("seal", "dumpable", unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
 }
 
 // takeIDs makes this thread root of a user namespace that has a range of ids: with

@@ -49,13 +49,24 @@ func main() {
 	if err != nil || kind != guest.KindSetup {
 		os.Exit(exitBroken)
 	}
-	ready, fail := setup(payload, fds)
+	b, ready, fail := setup(payload, fds)
 	if fail != nil {
 		g.send(guest.KindFailed, fail.message(0).Encode())
 		os.Exit(exitBroken)
 	}
-	g.programs.init(g)
 	g.send(guest.KindReady, ready.Encode())
+	// The host looks at us from outside. It could not once we are sealed: then our
+	// files below /proc belong to root, and whoever started us may not be.
+	kind, _, fds, err = g.conn.Receive()
+	if err != nil || kind != guest.KindSeal || len(fds) > 0 {
+		os.Exit(exitBroken)
+	}
+	if fail := b.seal(); fail != nil {
+		g.send(guest.KindFailed, fail.message(0).Encode())
+		os.Exit(exitBroken)
+	}
+	g.programs.init(g)
+	g.send(guest.KindSealed, nil)
 	g.serve()
 }
 

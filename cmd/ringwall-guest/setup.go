@@ -23,16 +23,16 @@ type builder struct {
 }
 
 // setup carries out a KindSetup: afterwards the calling process is confined.
-func setup(payload []byte, fds []int) (guest.Ready, *failure) {
+func setup(payload []byte, fds []int) (*builder, guest.Ready, *failure) {
 	m, err := guest.DecodeSetup(payload)
 	if err != nil {
-		return guest.Ready{}, fail("protocol", "setup", err)
+		return nil, guest.Ready{}, fail("protocol", "setup", err)
 	}
 	if m.Version != guest.Version {
-		return guest.Ready{}, fail("protocol", "", errors.New("ringwall and its guest are of different builds: install both together"))
+		return nil, guest.Ready{}, fail("protocol", "", errors.New("ringwall and its guest are of different builds: install both together"))
 	}
 	if len(m.Omit) > 0 && !weakBuild {
-		return guest.Ready{}, fail("protocol", "", errors.New("asked to leave out a protective layer: refused"))
+		return nil, guest.Ready{}, fail("protocol", "", errors.New("asked to leave out a protective layer: refused"))
 	}
 	umask := unix.Umask(0)
 	b := &builder{setup: m, staged: map[int]bool{}, last: time.Now()}
@@ -49,14 +49,14 @@ func setup(payload []byte, fds []int) (guest.Ready, *failure) {
 		{"drop", b.drop},
 	} {
 		if f := s.run(); f != nil {
-			return guest.Ready{}, f
+			return nil, guest.Ready{}, f
 		}
 		now := time.Now()
 		b.steps = append(b.steps, guest.Step{Name: s.name, Nanos: int64(now.Sub(b.last))})
 		b.last = now
 	}
 	unix.Umask(umask)
-	return guest.Ready{Version: guest.Version, Steps: b.steps}, nil
+	return b, guest.Ready{Version: guest.Version, Steps: b.steps}, nil
 }
 
 func (b *builder) omits(layer string) bool { return slices.Contains(b.setup.Omit, layer) }

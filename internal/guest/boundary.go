@@ -17,11 +17,16 @@ const (
 
 	// KindSignal delivers a signal to a program; nothing if it has ended. No answer.
 	KindSignal Kind = 3
+
+	// KindSeal comes once, after KindReady, when the host has looked at the guest from
+	// outside: the guest makes itself unreadable. Answer: KindSealed. Empty.
+	KindSeal Kind = 4
 )
 
 // From the guest to the host.
 const (
 	// KindReady says that the sandbox is built and the guest has given up all rights.
+	// Nothing can be started before KindSealed.
 	KindReady Kind = 65
 
 	// KindFailed says which step of a KindSetup (id 0) or KindStart failed and why.
@@ -32,6 +37,9 @@ const (
 
 	// KindExited says how a program ended and what it used.
 	KindExited Kind = 68
+
+	// KindSealed says that nothing inside can look into the guest. Empty.
+	KindSealed Kind = 69
 )
 
 // Bounds on a frame's payload in bytes. Towards the guest it must hold the longest

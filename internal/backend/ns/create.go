@@ -32,6 +32,9 @@ var errNoAttach = errors.New("sandboxes of this backend end with the command tha
 //	         root may open (root)
 //	setup    KindSetup, descriptors   →     sources, root, view, enter, network, drop
 //	                                  ←     KindReady: confined
+//	posture  look at it from outside
+//	seal     KindSeal                 →     make itself unreadable
+//	                                  ←     KindSealed
 func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox, err error) {
 	c := &creation{backend: b, spec: s, last: time.Now()}
 	defer func() {
@@ -50,6 +53,8 @@ func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox
 		{"layers", c.makeLayers},
 		{"mounts", c.openSources},
 		{"setup", c.handOver},
+		{"posture", c.checkPosture},
+		{"seal", c.seal},
 	} {
 		if err := step.run(ctx); err != nil {
 			return nil, c.explain(step.name, err)
@@ -279,6 +284,23 @@ func (c *creation) handOver(ctx context.Context) error {
 		c.trace(s.Name, "guest", time.Duration(s.Nanos))
 	}
 	return nil
+}
+
+// checkPosture refuses a sandbox that is not what was asked for. Where layers were left
+// out on purpose there is nothing to check.
+func (c *creation) checkPosture(context.Context) error {
+	if len(c.backend.cfg.Omit) > 0 {
+		return nil
+	}
+	return checkPosture(c.pid, c.id, c.setup)
+}
+
+// seal shuts the guest's files below /proc, and finds them shut.
+func (c *creation) seal(ctx context.Context) error {
+	if err := c.client.Seal(ctx); err != nil || len(c.backend.cfg.Omit) > 0 {
+		return err
+	}
+	return checkSealed(c.pid, c.id)
 }
 
 func (c *creation) closeSources() {

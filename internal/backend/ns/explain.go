@@ -48,6 +48,8 @@ func (c *creation) explain(step string, err error) error {
 	case e.Step == "view" && (denied || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENODEV)):
 		e.Code = sandbox.CodeUnsupported
 		e.Hint = "the kernel refuses this mount: it takes Linux 5.12 (5.19 as root), a state directory on a local file system such as ext4, xfs, btrfs or tmpfs, and a /proc that nothing is mounted over"
+	case errors.Is(err, errPosture):
+		e.Code, e.Hint = sandbox.CodeUnsupported, "nothing was run; please report this with the output of `uname -a` and `cat /proc/self/mountinfo`"
 	case errors.Is(err, client.ErrGone):
 		e.Code, e.Hint = sandbox.CodeLost, "the guest program was killed while it started: look for an out-of-memory kill in the kernel's log"
 	}

@@ -64,37 +64,51 @@ func New(fd int) *Client {
 
 // Setup sends m and waits for the guest to be ready. It must be called once, first.
 func (c *Client) Setup(ctx context.Context, m guest.Setup, fds ...int) (guest.Ready, error) {
+	payload, err := c.ask(ctx, guest.KindSetup, m.Encode(), guest.KindReady, fds...)
+	if err != nil {
+		return guest.Ready{}, err
+	}
+	ready, err := guest.DecodeReady(payload)
+	if err == nil && ready.Version != guest.Version {
+		err = fmt.Errorf("the guest speaks version %d of the protocol, this ringwall version %d", ready.Version, guest.Version)
+	}
+	return ready, err
+}
+
+// Seal lets the guest make itself unreadable. It must be called once, after Setup and
+// before any Start.
+func (c *Client) Seal(ctx context.Context) error {
+	if _, err := c.ask(ctx, guest.KindSeal, nil, guest.KindSealed); err != nil {
+		return err
+	}
+	c.done = make(chan struct{})
+	go c.receive()
+	return nil
+}
+
+// ask sends a frame and returns the payload of its answer, which is of kind want or a
+// Failure. Only before receive runs.
+func (c *Client) ask(ctx context.Context, kind guest.Kind, payload []byte, want guest.Kind, fds ...int) ([]byte, error) {
 	stop := context.AfterFunc(ctx, c.shutdown)
 	defer stop()
-	if err := c.send(guest.KindSetup, m.Encode(), fds...); err != nil {
-		return guest.Ready{}, goneOr(ctx, err)
+	if err := c.send(kind, payload, fds...); err != nil {
+		return nil, goneOr(ctx, err)
 	}
-	kind, payload, got, err := c.conn.Receive()
-	guest.CloseAll(got) // a guest has no business sending descriptors
-	if err != nil {
-		return guest.Ready{}, goneOr(ctx, err)
-	}
-	switch kind {
-	case guest.KindReady:
-		ready, err := guest.DecodeReady(payload)
-		if err == nil && ready.Version != guest.Version {
-			err = fmt.Errorf("the guest speaks version %d of the protocol, this ringwall version %d", ready.Version, guest.Version)
-		}
+	got, answer, more, err := c.conn.Receive()
+	guest.CloseAll(more) // a guest has no business sending descriptors
+	switch {
+	case err != nil:
+		return nil, goneOr(ctx, err)
+	case got == guest.KindFailed:
+		failed, err := guest.DecodeFailed(answer)
 		if err != nil {
-			return guest.Ready{}, err
+			return nil, err
 		}
-		c.done = make(chan struct{})
-		go c.receive()
-		return ready, nil
-	case guest.KindFailed:
-		failed, err := guest.DecodeFailed(payload)
-		if err != nil {
-			return guest.Ready{}, err
-		}
-		return guest.Ready{}, &Failure{Step: failed.Step, Detail: failed.Detail, Errno: syscall.Errno(failed.Errno)}
-	default:
-		return guest.Ready{}, guest.ErrMalformed
+		return nil, &Failure{Step: failed.Step, Detail: failed.Detail, Errno: syscall.Errno(failed.Errno)}
+	case got != want:
+		return nil, guest.ErrMalformed
 	}
+	return answer, nil
 }
 
 func goneOr(ctx context.Context, err error) error {

@@ -35,8 +35,16 @@ func testReady(t *testing.T, c *Client, peer *guest.Conn) {
 	if _, err := c.Setup(t.Context(), guest.Setup{Version: guest.Version}); err != nil {
 		t.Fatal(err)
 	}
-	if kind, _, _, err := peer.Receive(); kind != guest.KindSetup || err != nil {
-		t.Fatalf("the guest got %v, %v", kind, err)
+	if err := peer.Send(guest.KindSealed, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Seal(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []guest.Kind{guest.KindSetup, guest.KindSeal} {
+		if kind, _, _, err := peer.Receive(); kind != want || err != nil {
+			t.Fatalf("the guest got %v, %v; want %v", kind, err, want)
+		}
 	}
 }
 

@@ -1,0 +1,233 @@
+package ns
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/guest"
+)
+
+// errPosture is why a sandbox is refused that is not as it should be.
+var errPosture = errors.New("the sandbox is not as it should be")
+
+func wrong(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", errPosture, fmt.Sprintf(format, args...))
+}
+
+// checkPosture looks at the guest from outside once it says that it is confined, and
+// before the first program, which inherits all of it. What the guest was told to do and
+// what the kernel made of it are two things: anything missing, and any mount that
+// the plan does not account for, refuses the sandbox.
+func checkPosture(pid int, id identity, setup guest.Setup) error {
+	dir := "/proc/" + strconv.Itoa(pid)
+	for _, check := range []func() error{
+		func() error { return checkStatus(dir, id) },
+		func() error { return checkNamespaces(dir) },
+		func() error { return checkMounts(dir, setup) },
+		func() error { return checkDescriptors(dir) },
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkStatus compares ids, capabilities, no_new_privs and the filter.
+func checkStatus(dir string, id identity) error {
+	raw, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		return err
+	}
+	const none = "0000000000000000"
+	uid, gid := strconv.Itoa(id.uids.onHost()), strconv.Itoa(id.gids.onHost())
+	want := map[string]string{"CapPrm": none, "CapEff": none, "CapBnd": none, "CapAmb": none,
+		"NoNewPrivs": "1", "Seccomp": "2", "Uid": strings.Join([]string{uid, uid, uid, uid}, "\t"), "Gid": strings.Join([]string{gid, gid, gid, gid}, "\t")}
+	if id.ranged {
+		want["Groups"] = ""
+	}
+	for _, line := range strings.Split(string(raw), "\n") {
+		key, value, _ := strings.Cut(line, ":")
+		if w, ok := want[key]; ok {
+			if got := strings.TrimSpace(value); got != w {
+				return wrong("%s of its guest is %q, not %q", key, got, w)
+			}
+			delete(want, key)
+		}
+	}
+	if len(want) > 0 {
+		return wrong("the kernel does not tell %v", want)
+	}
+	return nil
+}
+
+// onHost is the host's id for the program's.
+func (m idMaps) onHost() int {
+	for _, e := range m.sandbox {
+		if m.inside >= e.ContainerID && m.inside < e.ContainerID+e.Size {
+			return e.HostID + m.inside - e.ContainerID
+		}
+	}
+	return -1
+}
+
+// checkNamespaces finds that none is ours.
+func checkNamespaces(dir string) error {
+	for _, ns := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
+		theirs, err := os.Readlink(dir + "/ns/" + ns)
+		if err != nil {
+			return err
+		}
+		ours, err := os.Readlink("/proc/self/ns/" + ns)
+		if err != nil {
+			return err
+		}
+		if theirs == ours {
+			return wrong("it shares our %s namespace", ns)
+		}
+	}
+	return nil
+}
+
+// checkSealed finds that programs may not look into the guest. The kernel gives the
+// files of a process that is not dumpable to root; not its directory (fs/proc/base.c,
+// task_dump_owner).
+func checkSealed(pid int, id identity) error {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/"+strconv.Itoa(pid)+"/environ", &st); err != nil {
+		return err
+	}
+	if int(st.Uid) == id.uids.onHost() {
+		return wrong("its guest is dumpable")
+	}
+	return nil
+}
+
+// checkMounts compares what is mounted with the plan.
+func checkMounts(dir string, setup guest.Setup) error {
+	raw, err := os.ReadFile(dir + "/mountinfo")
+	if err != nil {
+		return err
+	}
+	// How many mounts of each kind belong on each point: one may cover another.
+	type count struct{ writable, readOnly int }
+	wanted := map[string]*count{"/": {readOnly: 1}}
+	required := map[string]int{}
+	var below []string // with the mounts of the host below them, read-only
+	for _, op := range setup.Ops {
+		if wanted[op.Target] == nil {
+			wanted[op.Target] = &count{}
+		}
+		w := wanted[op.Target]
+		switch op.Kind {
+		case guest.OpScratch, guest.OpOverlay, guest.OpProc, guest.OpDevpts:
+			w.writable++
+			required[op.Target]++
+		case guest.OpBind:
+			w.readOnly++
+			required[op.Target]++
+			if setup.Sources[op.Source].Recursive {
+				below = append(below, op.Target+"/")
+			}
+		case guest.OpReadOnly, guest.OpMask: // of what may not be there
+			w.readOnly++
+		}
+	}
+	root := false
+	for line := range bytes.Lines(raw) {
+		// ID PARENT DEVICE ROOT POINT OPTIONS … (proc_pid_mountinfo(5))
+		f := strings.Fields(string(line))
+		if len(f) < 6 {
+			return wrong("the kernel describes a mount as %q", line)
+		}
+		point, options := unescape(f[4]), strings.Split(f[5], ",")
+		w, planned := wanted[point]
+		readOnly := slices.Contains(options, "ro")
+		switch {
+		case planned && readOnly && w.readOnly > 0:
+			w.readOnly--
+		case planned && !readOnly && w.writable > 0:
+			w.writable--
+		case planned && !readOnly && w.readOnly > 0:
+			return wrong("%s can be written to", point)
+		case !slices.ContainsFunc(below, func(b string) bool { return strings.HasPrefix(point, b) }):
+			return wrong("%s is mounted, which is not in the plan", point)
+		case !readOnly:
+			return wrong("%s can be written to", point)
+		}
+		required[point]--
+		if !slices.Contains(options, "nosuid") {
+			return wrong("set-user-id programs would count in %s", point)
+		}
+		if !slices.Contains(options, "nodev") && !strings.HasPrefix(point, "/dev/") && !hidesBehindDevice(setup, point) {
+			return wrong("devices would count in %s", point)
+		}
+		root = root || point == "/" && strings.Contains(string(line), " - tmpfs ")
+	}
+	for point, missing := range required {
+		if missing > 0 {
+			return wrong("%s is not mounted", point)
+		}
+	}
+	if !root {
+		return wrong("its root is not the one that was built")
+	}
+	return nil
+}
+
+// hidesBehindDevice reports whether point is masked with our /dev/null.
+func hidesBehindDevice(setup guest.Setup, point string) bool {
+	return slices.ContainsFunc(setup.Ops, func(o guest.Op) bool { return o.Kind == guest.OpMask && o.Target == point })
+}
+
+// unescape undoes the octal escapes of mountinfo.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// checkDescriptors finds only the guest's own: /dev/null three times and its socket.
+func checkDescriptors(dir string) error {
+	fds, err := os.ReadDir(dir + "/fd")
+	if err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		to, err := os.Readlink(dir + "/fd/" + fd.Name())
+		if errors.Is(err, os.ErrNotExist) {
+			continue // closed since
+		}
+		if err != nil {
+			return err
+		}
+		n, err := strconv.Atoi(fd.Name())
+		switch {
+		case err == nil && n < guest.ControlFD && to == "/dev/null":
+		case err == nil && n == guest.ControlFD && strings.HasPrefix(to, "socket:"):
+		case strings.HasPrefix(to, "anon_inode:[event"): // the runtime's poller
+		default:
+			return wrong("its guest holds %s open", to)
+		}
+	}
+	return nil
+}
