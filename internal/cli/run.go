@@ -139,7 +139,11 @@ func (f *runFlags) inEngine(ctx context.Context, args []string) (res engine.Resu
 		return res, err
 	}
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(sig) { // by nohup(1), or a shell that started us in the background
+			signal.Notify(signals, sig)
+		}
+	}
 	defer signal.Stop(signals)
 	req.Signals = signals
 	return eng.Run(ctx, req)
