@@ -69,7 +69,14 @@ type visitor interface {
 	entry(upper, lower *os.File, path, name string, st *unix.Stat_t, xw bool) error
 	// opaque is called for a directory that hides what the project has there.
 	opaque(upper, lower *os.File, path string) error
+	// tooDeep is called for a directory that is not looked into.
+	tooDeep(lower *os.File, path, name string, st *unix.Stat_t) error
 }
+
+// deepest is how many levels of directories are looked into. Each takes two
+// descriptors; a program that nests more does it to use ours up. What lies deeper
+// counts as one change: the directory that holds it.
+const deepest = 300
 
 // walk visits the upper layer beside the project.
 func (w *Workspace) walk(v visitor) error {
@@ -87,11 +94,11 @@ func (w *Workspace) walk(v visitor) error {
 	} else {
 		defer lower.Close()
 	}
-	return walkDir(v, upper, lower, "")
+	return walkDir(v, upper, lower, "", 0)
 }
 
 // walkDir visits the entries of one directory of the layer.
-func walkDir(v visitor, upper, lower *os.File, path string) error {
+func walkDir(v visitor, upper, lower *os.File, path string, depth int) error {
 	mark := xattr(upper, "user.overlay.opaque")
 	if mark == "y" {
 		if lower != nil {
@@ -117,14 +124,20 @@ func walkDir(v visitor, upper, lower *os.File, path string) error {
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			continue
 		}
-		if err := walkInto(v, upper, lower, path, name, &st); err != nil {
+		if depth == deepest {
+			if err := v.tooDeep(lower, join(path, name), name, &st); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := walkInto(v, upper, lower, path, name, &st, depth+1); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func walkInto(v visitor, upper, lower *os.File, path, name string, st *unix.Stat_t) error {
+func walkInto(v visitor, upper, lower *os.File, path, name string, st *unix.Stat_t, depth int) error {
 	sub, closeSub, err := openAnyDir(upper, name, st)
 	if err != nil {
 		return err
@@ -141,7 +154,7 @@ func walkInto(v visitor, upper, lower *os.File, path, name string, st *unix.Stat
 			below = nil
 		}
 	}
-	return walkDir(v, sub, below, join(path, name))
+	return walkDir(v, sub, below, join(path, name), depth)
 }
 
 // openAnyDir opens a directory of the layer even if the program took our permission
@@ -210,6 +223,19 @@ func (c *comparison) opaque(upper, lower *os.File, path string) error {
 			c.add(Deleted, join(path, name), &old)
 		}
 	}
+	return nil
+}
+
+func (c *comparison) tooDeep(lower *os.File, path, name string, st *unix.Stat_t) error {
+	if n := len(c.changes); n > 0 && c.changes[n-1].Path == path {
+		return nil // its own difference is a change already
+	}
+	kind := Added
+	var old unix.Stat_t
+	if lower != nil && unix.Fstatat(int(lower.Fd()), name, &old, unix.AT_SYMLINK_NOFOLLOW) == nil {
+		kind = Modified
+	}
+	c.add(kind, path, st)
 	return nil
 }
 

@@ -83,6 +83,12 @@ func (x *exporter) entry(upper, lower *os.File, path, name string, st *unix.Stat
 	return x.tar.WriteHeader(h)
 }
 
+func (x *exporter) tooDeep(_ *os.File, path, _ string, _ *unix.Stat_t) error {
+	return &sandbox.Error{Code: sandbox.CodeRefused, Op: "export", Step: "workspace",
+		Err:  fmt.Errorf("%.40s… is more than %d directories deep", path, deepest),
+		Hint: "remove it inside"}
+}
+
 // file writes a regular file with the size that it has when it is opened.
 func (x *exporter) file(dir *os.File, name string, h *tar.Header) error {
 	f, err := openAnyFile(dir, name, h.Mode)

@@ -161,6 +161,37 @@ func TestChangesFollowsNoLink(t *testing.T) {
 	}
 }
 
+// A tree that is deeper than we have descriptors is one change, and can be removed.
+func TestDeepTree(t *testing.T) {
+	w, _, upper := testWorkspace(t)
+	at, err := unix.Open(upper, unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 4 * deepest {
+		err := unix.Mkdirat(at, "d", 0o755)
+		next := -1
+		if err == nil {
+			next, err = unix.Openat(at, "d", unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		}
+		unix.Close(at)
+		if at = next; err != nil {
+			t.Fatal(err)
+		}
+	}
+	unix.Close(at)
+	changes, err := w.Changes()
+	if err != nil || len(changes) != 1 || changes[0].Kind != Added || strings.Count(changes[0].Path, "d") != deepest+1 {
+		t.Fatalf("%d changes, %v", len(changes), err)
+	}
+	if err := w.Export(io.Discard); sandbox.CodeOf(err) != sandbox.CodeRefused || len(err.Error()) > 200 {
+		t.Errorf("Export = %v, want a short refusal", err)
+	}
+	if err := w.Remove(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestExport(t *testing.T) {
 	w, _, upper := testWorkspace(t)
 	testWrite(t, filepath.Join(upper, "new"), "text")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -67,62 +68,119 @@ func Readlink(dirfd int, name string) (string, error) {
 	}
 }
 
-// RemoveAll removes name in dirfd with everything below it, however deep, without
-// following links. Directories of ours without permissions are opened up first. That
-// name does not exist is no error.
+// RemoveAll removes name in dirfd with everything below it, without following links.
+// Directories of ours without permissions are opened up first. That name does not
+// exist is no error.
+//
+// However deep the tree is, a few descriptors are enough: what is not empty is not
+// descended into but moved up, next to name, and taken from there.
 func RemoveAll(dirfd int, name string) error {
-	err := unix.Unlinkat(dirfd, name, 0)
-	if err == nil || errors.Is(err, unix.ENOENT) {
-		return nil
-	}
-	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
-		return &os.PathError{Op: "remove", Path: name, Err: err}
-	}
-	if err = unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR); err == nil {
-		return nil
-	}
-	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
-		err = empty(dirfd, name)
-		if err == nil {
-			err = unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)
+	r := remover{top: dirfd}
+	for r.pending = []string{name}; len(r.pending) > 0; {
+		last := len(r.pending) - 1
+		next := r.pending[last]
+		r.pending = r.pending[:last]
+		if err := r.remove(next); err != nil {
+			return &os.PathError{Op: "remove", Path: name, Err: err}
 		}
-	}
-	if err != nil {
-		return &os.PathError{Op: "remove", Path: name, Err: err}
 	}
 	return nil
 }
 
-// empty removes what is in the directory name.
-func empty(dirfd int, name string) error {
-	dir, err := OpenDir(dirfd, name)
-	if errors.Is(err, unix.EACCES) {
-		if err = unix.Fchmodat(dirfd, name, 0o700, 0); err != nil {
-			return err
-		}
-		dir, err = OpenDir(dirfd, name)
+// remover empties directories that lie directly in top.
+type remover struct {
+	top     int
+	pending []string // names in top that are still to go
+	moved   int
+}
+
+// remove removes the entry name of top. Directories below it are added to pending.
+func (r *remover) remove(name string) error {
+	gone, err := unlink(r.top, name)
+	if gone || err != nil {
+		return err
 	}
+	dir, err := r.open(name)
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
-	unix.Fchmod(int(dir.Fd()), 0o700) // without write permission nothing could go
 	for {
 		names, err := dir.Readdirnames(1024)
 		for _, n := range names {
-			if err := RemoveAll(int(dir.Fd()), n); err != nil {
+			gone, err := unlink(int(dir.Fd()), n)
+			if err == nil && !gone {
+				err = r.moveUp(int(dir.Fd()), n)
+			}
+			if err != nil {
 				return err
 			}
 		}
-		if len(names) == 0 {
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
 			return err
 		}
-		// What is left after removals is found by starting over.
-		if _, err := dir.Seek(0, 0); err != nil {
+		// What removals have hidden from the listing is found by starting over.
+		if _, err := dir.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
 	}
+	return unix.Unlinkat(r.top, name, unix.AT_REMOVEDIR)
+}
+
+// unlink removes a file or an empty directory. gone is false, without an error, for a
+// directory that is not empty.
+func unlink(dirfd int, name string) (gone bool, err error) {
+	err = unix.Unlinkat(dirfd, name, 0)
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
+		err = unix.Unlinkat(dirfd, name, unix.AT_REMOVEDIR)
+	}
+	switch {
+	case err == nil, errors.Is(err, unix.ENOENT):
+		return true, nil
+	case errors.Is(err, unix.ENOTEMPTY), errors.Is(err, unix.EEXIST):
+		return false, nil
+	default:
+		return false, err
+	}
+}
+
+// open opens the directory name of top for emptying.
+func (r *remover) open(name string) (*os.File, error) {
+	dir, err := OpenDir(r.top, name)
+	if errors.Is(err, unix.EACCES) {
+		if err = unix.Fchmodat(r.top, name, 0o700, 0); err == nil {
+			dir, err = OpenDir(r.top, name)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Without write permission nothing could go; if it is not ours, what follows tells.
+	unix.Fchmod(int(dir.Fd()), 0o700)
+	return dir, nil
+}
+
+// moveUp moves the directory name of dirfd into top.
+func (r *remover) moveUp(dirfd int, name string) error {
+	for range 1000 { // names that are taken
+		r.moved++
+		up := ".removing-" + strconv.Itoa(os.Getpid()) + "-" + strconv.Itoa(r.moved)
+		err := unix.Renameat2(dirfd, name, r.top, up, unix.RENAME_NOREPLACE)
+		if errors.Is(err, unix.EACCES) { // a directory that moves must be writable itself
+			if err = unix.Fchmodat(dirfd, name, 0o700, 0); err == nil {
+				err = unix.Renameat2(dirfd, name, r.top, up, unix.RENAME_NOREPLACE)
+			}
+		}
+		if errors.Is(err, unix.EEXIST) {
+			continue
+		}
+		if err == nil {
+			r.pending = append(r.pending, up)
+		}
+		return err
+	}
+	return unix.EEXIST
 }

@@ -83,8 +83,18 @@ func TestRemoveAllDeep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = 64 // descriptors: far fewer than levels
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 	name := strings.Repeat("d", 200)
-	for range 600 { // 120,000 bytes of path
+	for range 2000 { // 400,000 bytes of path
 		if err := unix.Mkdirat(at, name, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -98,5 +108,8 @@ func TestRemoveAllDeep(t *testing.T) {
 	unix.Close(at)
 	if err := RemoveAll(int(root.Fd()), name); err != nil {
 		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
