@@ -115,6 +115,16 @@ func mountPoint(path string, dir bool) (int, error) {
 	return openBeneath(path)
 }
 
+// attachAt puts a detached mount on path, a directory or file that is made if missing.
+func attachAt(mount int, path string, dir bool) error {
+	target, err := mountPoint(path, dir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(target)
+	return attach(mount, target)
+}
+
 func (b *builder) makeDir(path string, op *guest.Op) error {
 	if err := makeParents(path); err != nil {
 		return err
@@ -184,12 +194,7 @@ func (b *builder) bind(path string, op *guest.Op) error {
 	if err := unix.Fstat(src, &st); err != nil {
 		return err
 	}
-	target, err := mountPoint(path, st.Mode&unix.S_IFMT == unix.S_IFDIR)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(target)
-	return attach(src, target)
+	return attachAt(src, path, st.Mode&unix.S_IFMT == unix.S_IFDIR)
 }
 
 // scratch makes a writable place: a directory of the root's own tmpfs, mounted on
@@ -228,12 +233,7 @@ func (b *builder) mountNew(path, fstype string, attrs int, options ...string) er
 		return err
 	}
 	defer unix.Close(fd)
-	target, err := mountPoint(path, true)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(target)
-	return attach(fd, target)
+	return attachAt(fd, path, true)
 }
 
 // bindHostProc serves the control that has no PID namespace: a proc file system can
@@ -327,12 +327,7 @@ func (b *builder) overlay(path string, op *guest.Op) error {
 		return err
 	}
 	defer unix.Close(fd)
-	target, err := mountPoint(path, true)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(target)
-	return attach(fd, target)
+	return attachAt(fd, path, true)
 }
 
 // stage attaches a source in the host's root, once, and returns its path: overlayfs
