@@ -178,6 +178,23 @@ var projectCases = []testCase{
 		}
 		f.want("changes", strings.Join(got, ", "), "D dir, M file, A new")
 	}},
+	{"project/forged deletions", func(f *fixture) {
+		f.write("project/dir/old", "old")
+		f.ok("forge", filepath.Join(f.project, "dir"))
+		f.want("still there", f.ok("read", filepath.Join(f.project, "dir", "old")), "old")
+		if err := f.sandbox().Destroy(context.Background()); err != nil {
+			f.Fatal(err)
+		}
+		changes, err := f.work.Changes()
+		if err != nil {
+			f.Fatal(err)
+		}
+		var got []string
+		for _, c := range changes {
+			got = append(got, string(c.Kind)+" "+c.Path)
+		}
+		f.want("changes", strings.Join(got, ", "), "A dir/fifo, A dir/forged, A dir/link")
+	}},
 	{"project/owner", func(f *fixture) {
 		// What is made inside belongs, on disk, to whom the project belongs.
 		f.ok("write", filepath.Join(f.project, "new"), "")

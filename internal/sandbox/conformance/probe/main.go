@@ -46,6 +46,8 @@ var commands = map[string]func(args []string){
 	"ids":     func([]string) { fmt.Println(os.Getuid(), os.Getgid()) },
 	"closein": func([]string) { os.Stdin.Close(); time.Sleep(200 * time.Millisecond); fmt.Println("done") },
 
+	"forge": forge,
+
 	"attack-read":    attackRead,
 	"attack-write":   attackWrite,
 	"attack-pids":    attackPids,
@@ -187,6 +189,22 @@ func daemon(a []string) {
 		&syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{null.Fd(), null.Fd(), null.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true}})
 	check(err)
 	fmt.Println("left behind")
+}
+
+// forge writes, into a directory, what would tell overlayfs and its readers that the
+// directory hides everything and that files in it are gone. What the kernel refuses
+// is not there; what it takes must not count.
+func forge(a []string) {
+	for _, value := range []string{"y", "x"} {
+		unix.Setxattr(a[0], "user.overlay.opaque", []byte(value), 0)
+		unix.Setxattr(a[0], "trusted.overlay.opaque", []byte(value), 0)
+	}
+	file := filepath.Join(a[0], "forged")
+	check(os.WriteFile(file, nil, 0o644))
+	unix.Setxattr(file, "user.overlay.whiteout", nil, 0)
+	unix.Mknod(filepath.Join(a[0], "device"), unix.S_IFCHR|0o644, 0)
+	unix.Mkfifo(filepath.Join(a[0], "fifo"), 0o644)
+	check(os.Symlink("/etc/shadow", filepath.Join(a[0], "link")))
 }
 
 // cmdlines returns the command lines of all processes that can be seen.
