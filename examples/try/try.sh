@@ -12,7 +12,7 @@ if [ ! -x /usr/bin/python3 ]; then
 fi
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then b=$(printf '\033[1m') g=$(printf '\033[32m') r=$(printf '\033[31m') n=$(printf '\033[0m'); else b='' g='' r='' n=''; fi
 
-dir=$(mktemp -d "${TMPDIR:-/tmp}/ringwall-try-XXXXXX")
+dir=$(mktemp -d "${TMPDIR:-/var/tmp}/ringwall-try-XXXXXX")
 server=
 cleanup() {
 	if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; fi

@@ -42,7 +42,7 @@ func checkPosture(pid int, id identity, setup guest.Setup) error {
 
 // checkStatus compares ids, capabilities, no_new_privs and the filter.
 func checkStatus(dir string, id identity) error {
-	raw, err := os.ReadFile(dir + "/status")
+	raw, err := readProc(dir + "/status")
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func checkSealed(pid int, id identity) error {
 
 // checkMounts compares what is mounted with the plan.
 func checkMounts(dir string, setup guest.Setup) error {
-	raw, err := os.ReadFile(dir + "/mountinfo")
+	raw, err := readProc(dir + "/mountinfo")
 	if err != nil {
 		return err
 	}
@@ -185,6 +185,33 @@ func checkMounts(dir string, setup guest.Setup) error {
 // hidesBehindDevice reports whether point is masked with our /dev/null.
 func hidesBehindDevice(setup guest.Setup, point string) bool {
 	return slices.ContainsFunc(setup.Ops, func(o guest.Op) bool { return o.Kind == guest.OpMask && o.Target == point })
+}
+
+// readProc reads a file of /proc in pieces so large that one does: each costs the
+// kernel a look at the whole again.
+func readProc(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 0, 32<<10)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		}
+		if n == 0 {
+			return buf, nil
+		}
+		buf = buf[:len(buf)+n]
+	}
 }
 
 // unescape undoes the octal escapes of mountinfo.
