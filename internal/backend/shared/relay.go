@@ -24,6 +24,7 @@ const relayChunk = 1 << 20 // bytes per splice at most; the pipe's size is the r
 // end of file on its stdin, SIGPIPE on its stdout.
 func (r *relay) run() {
 	defer r.close()
+	defer r.giveBack()
 	var buf []byte // set once splice cannot serve this pair
 	for {
 		ended, ok := r.await()
@@ -56,6 +57,20 @@ func (r *relay) run() {
 		case err != nil || n == 0:
 			return
 		}
+	}
+}
+
+// giveBack moves the caller's offset in a regular file back to where the program has
+// read: what is left in the pipe is for whoever reads the file next, as in
+// `while read line; do ringwall run -- …; done < file`. Of a pipe or terminal what was
+// read ahead is lost, as with ssh(1).
+func (r *relay) giveBack() {
+	var st unix.Stat_t
+	if !r.in || unix.Fstat(r.src, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return
+	}
+	if left, err := unix.IoctlGetInt(r.ours, unix.TIOCINQ); err == nil && left > 0 {
+		unix.Seek(r.src, -int64(left), unix.SEEK_CUR)
 	}
 }
 

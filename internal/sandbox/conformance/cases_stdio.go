@@ -62,6 +62,23 @@ var streamCases = []testCase{
 		c.Stdin = near
 		f.want("socket", f.run(c).stdout, "from a socket")
 	}},
+	{"what is not read of a file is left", func(f *fixture) {
+		file, err := os.Open(f.write("input", strings.Repeat("0123456789", 10000)))
+		if err != nil {
+			f.Fatal(err)
+		}
+		defer file.Close()
+		for i := range 3 {
+			c := f.cmd("take", "7")
+			c.Stdin = file
+			f.want("taken", f.run(c).stdout, []string{"0123456", "7890123", "4567890"}[i])
+			at, err := file.Seek(0, io.SeekCurrent)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.want("offset", at, int64(7*(i+1)))
+		}
+	}},
 	{"no input is end of file", func(f *fixture) {
 		f.want("output", f.run(f.cmd("cat")).stdout, "")
 	}},

@@ -30,6 +30,7 @@ var commands = map[string]func(args []string){
 	"exit":    func(a []string) { os.Exit(number(a[0])) },
 	"signal":  sendSelf,
 	"cat":     func([]string) { _, err := io.Copy(os.Stdout, os.Stdin); check(err) },
+	"take":    take,
 	"flood":   flood,
 	"order":   order,
 	"fds":     fds,
@@ -94,6 +95,14 @@ func sendSelf(a []string) {
 	signal.Reset()
 	check(unix.Kill(os.Getpid(), syscall.Signal(number(a[0]))))
 	sleep()
+}
+
+// take reads exactly n bytes and leaves the rest.
+func take(a []string) {
+	buf := make([]byte, number(a[0]))
+	_, err := io.ReadFull(os.Stdin, buf)
+	check(err)
+	os.Stdout.Write(buf)
 }
 
 // flood writes n bytes of a known pattern to stdout and to stderr.
