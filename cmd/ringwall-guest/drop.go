@@ -44,10 +44,8 @@ func (b *builder) drop() *failure {
 		return f
 	}
 	if !b.omits("caps") {
-		// All threads: a program that took over the guest would find none either.
-		h, d := capArgs(&capHeader{version: unix.LINUX_CAPABILITY_VERSION_3}, &[2]capData{})
-		if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, h, d, 0); errno != 0 {
-			return fail("drop", "capset", errno)
+		if err := dropCaps(); err != nil {
+			return fail("drop", "capset", err)
 		}
 	}
 	// Dumpable until the host has looked: changing credentials has reset that to
@@ -108,29 +106,6 @@ func (b *builder) becomeUser() *failure {
 	}
 	if b.omits("caps") {
 		return keepCaps()
-	}
-	return nil
-}
-
-// keepCaps serves the control in which programs keep their capabilities.
-func keepCaps() *failure {
-	h, d := &capHeader{version: unix.LINUX_CAPABILITY_VERSION_3}, &[2]capData{}
-	ph, pd := capArgs(h, d)
-	if _, _, errno := unix.RawSyscall(unix.SYS_CAPGET, ph, pd, 0); errno != 0 {
-		return fail("drop", "capget", errno)
-	}
-	for i := range d {
-		d[i].effective, d[i].inheritable = d[i].permitted, d[i].permitted
-	}
-	if _, _, errno := unix.RawSyscall(unix.SYS_CAPSET, ph, pd, 0); errno != 0 {
-		return fail("drop", "capset", errno)
-	}
-	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
-		if d[c/32].permitted&(1<<(c%32)) != 0 {
-			if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0); err != nil {
-				return fail("drop", "ambient", err)
-			}
-		}
 	}
 	return nil
 }

@@ -1,10 +1,6 @@
 package main
 
-import (
-	"unsafe"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // newFS makes a file system of the given type and returns it as a detached mount.
 // Options are key and value in turn; a key with an empty value is a flag.
@@ -79,16 +75,4 @@ func clone(fd int) (int, error) {
 // attach puts a detached mount on target, an O_PATH descriptor.
 func attach(mount, target int) error {
 	return unix.MoveMount(mount, "", target, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
-}
-
-// capHeader and capData are those of capset(2), version 3: two words per set.
-type capHeader struct {
-	version uint32
-	pid     int32
-}
-
-type capData struct{ effective, permitted, inheritable uint32 }
-
-func capArgs(h *capHeader, d *[2]capData) (uintptr, uintptr) {
-	return uintptr(unsafe.Pointer(h)), uintptr(unsafe.Pointer(d))
 }
