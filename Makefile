@@ -34,10 +34,7 @@ bench: build ## compare the start of a sandbox with bubblewrap's, side by side
 
 FUZZTIME ?= 20s
 fuzz: ## each fuzz target for FUZZTIME
-	@set -e; for pkg in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
-	  done; done
+	@./contrib/fuzz.sh $(FUZZTIME)
 
 lint: ## formatting, vet on both architectures, generated files
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
