@@ -138,6 +138,10 @@ func (f *runFlags) inEngine(ctx context.Context, args []string) (res engine.Resu
 	if err != nil {
 		return res, err
 	}
+	// By default a write to a closed standard output or error ends the process there and
+	// then, with the sandbox half gone. Caught, it is an error of that write. It is not
+	// ignored instead: that would be inherited by the program.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 8)
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if !signal.Ignored(sig) { // by nohup(1), or a shell that started us in the background

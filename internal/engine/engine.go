@@ -278,6 +278,9 @@ func (r *run) finish(failed error) error {
 	if r.box != nil {
 		if err := r.box.Destroy(context.Background()); err != nil {
 			r.dir.Release() // what is left stays recorded, for gc
+			if r.work != nil {
+				r.work.Close()
+			}
 			return err
 		}
 		r.step("destroy")
