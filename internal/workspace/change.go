@@ -6,13 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/internal/linux/paths"
-	"github.com/ringwall/ringwall/internal/sandbox"
 )
 
 // Kind says what happened to a file.
@@ -62,118 +60,6 @@ func (w *Workspace) Changes() ([]Change, error) {
 	return c.changes, nil
 }
 
-// visitor sees the entries of an upper layer, parents first.
-type visitor interface {
-	// entry is called for each entry. upper is its directory in the layer, lower the
-	// same directory of the project, nil if it is not there or hidden.
-	entry(upper, lower *os.File, path, name string, st *unix.Stat_t, xw bool) error
-	// opaque is called for a directory that hides what the project has there.
-	opaque(upper, lower *os.File, path string) error
-	// tooDeep is called for a directory that is not looked into.
-	tooDeep(lower *os.File, path, name string, st *unix.Stat_t) error
-}
-
-// deepest is how many levels of directories are looked into. Each takes two
-// descriptors; a program that nests more does it to use ours up. What lies deeper
-// counts as one change: the directory that holds it.
-const deepest = 300
-
-// walk visits the upper layer beside the project.
-func (w *Workspace) walk(v visitor) error {
-	upper, err := os.Open(filepath.Join(w.LayersDir(), sandbox.LayerUpper))
-	if err != nil {
-		return err
-	}
-	defer upper.Close()
-	lower, err := os.Open(w.rec.Project)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err != nil {
-		lower = nil // the project is gone: everything counts as added
-	} else {
-		defer lower.Close()
-	}
-	return walkDir(v, upper, lower, "", 0)
-}
-
-// walkDir visits the entries of one directory of the layer.
-func walkDir(v visitor, upper, lower *os.File, path string, depth int) error {
-	mark := xattr(upper, "user.overlay.opaque")
-	if mark == "y" {
-		if lower != nil {
-			if err := v.opaque(upper, lower, path); err != nil {
-				return err
-			}
-		}
-		lower = nil
-	}
-	names, err := upper.Readdirnames(-1)
-	if err != nil {
-		return err
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		var st unix.Stat_t
-		if err := unix.Fstatat(int(upper.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return &fs.PathError{Op: "stat", Path: join(path, name), Err: err}
-		}
-		if err := v.entry(upper, lower, join(path, name), name, &st, mark == "x"); err != nil {
-			return err
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			continue
-		}
-		if depth == deepest {
-			if err := v.tooDeep(lower, join(path, name), name, &st); err != nil {
-				return err
-			}
-			continue
-		}
-		if err := walkInto(v, upper, lower, path, name, &st, depth+1); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func walkInto(v visitor, upper, lower *os.File, path, name string, st *unix.Stat_t, depth int) error {
-	sub, closeSub, err := openAnyDir(upper, name, st)
-	if err != nil {
-		return err
-	}
-	defer closeSub()
-	var below *os.File
-	if lower != nil {
-		// Not a directory there, a link for example: it is hidden by ours.
-		if below, err = paths.OpenDir(int(lower.Fd()), name); err == nil {
-			defer below.Close()
-		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.ELOOP) {
-			return err
-		} else {
-			below = nil
-		}
-	}
-	return walkDir(v, sub, below, join(path, name), depth)
-}
-
-// openAnyDir opens a directory of the layer even if the program took our permission
-// away. closeDir closes it and puts its mode back.
-func openAnyDir(parent *os.File, name string, st *unix.Stat_t) (dir *os.File, closeDir func(), err error) {
-	closeDir = func() { dir.Close() }
-	if st.Mode&0o500 != 0o500 && os.Geteuid() != 0 {
-		if err := unix.Fchmodat(int(parent.Fd()), name, st.Mode&0o7777|0o700, 0); err != nil {
-			return nil, nil, &fs.PathError{Op: "chmod", Path: name, Err: err}
-		}
-		closeDir = func() {
-			unix.Fchmodat(int(parent.Fd()), name, st.Mode&0o7777, 0)
-			dir.Close()
-		}
-	}
-	dir, err = paths.OpenDir(int(parent.Fd()), name)
-	return dir, closeDir, err
-}
-
 // comparison collects Changes.
 type comparison struct{ changes []Change }
 
@@ -206,9 +92,9 @@ func (c *comparison) entry(upper, lower *os.File, path, name string, st *unix.St
 	return err
 }
 
-// opaque lists what the project has in a directory that was made anew and that the
+// hidden lists what the project has in a directory that was made anew and that the
 // layer does not have.
-func (c *comparison) opaque(upper, lower *os.File, path string) error {
+func (c *comparison) hidden(upper, lower *os.File, path string, _ bool) error {
 	names, err := lower.Readdirnames(-1)
 	if err != nil {
 		return err

@@ -38,7 +38,10 @@ func (w *Workspace) Export(out io.Writer) error {
 // exporter writes what it visits.
 type exporter struct{ tar *tar.Writer }
 
-func (x *exporter) opaque(_, _ *os.File, path string) error {
+func (x *exporter) hidden(_, _ *os.File, path string, marked bool) error {
+	if !marked {
+		return nil // the mark of the directory above holds for all below
+	}
 	if path == "" {
 		return x.mark(opaqueMark)
 	}
@@ -50,17 +53,19 @@ func (x *exporter) mark(path string) error {
 }
 
 func (x *exporter) entry(upper, lower *os.File, path, name string, st *unix.Stat_t, xw bool) error {
+	// Also of a deleted file: the mark for ".wh..opq" would be that of an opaque
+	// directory, which deletes all the files beside it.
+	if strings.HasPrefix(name, whiteoutPrefix) {
+		return &sandbox.Error{Code: sandbox.CodeRefused, Op: "export", Step: "workspace",
+			Err:  fmt.Errorf("a file is called %q: in an archive that would delete other files", path),
+			Hint: "rename it, in the project too if it comes from there"}
+	}
 	if isWhiteout(upper, name, st, xw) {
 		dir, name := splitDir(path)
 		if dir == "." {
 			return x.mark(whiteoutPrefix + name)
 		}
 		return x.mark(dir + "/" + whiteoutPrefix + name)
-	}
-	if strings.HasPrefix(name, whiteoutPrefix) {
-		return &sandbox.Error{Code: sandbox.CodeRefused, Op: "export", Step: "workspace",
-			Err:  fmt.Errorf("a file is called %q: in an archive that would delete another file", path),
-			Hint: "rename or remove it inside"}
 	}
 	h := &tar.Header{Name: path, Mode: int64(st.Mode & 0o1777), Uid: int(st.Uid), Gid: int(st.Gid),
 		ModTime: time.Unix(st.Mtim.Unix()), Format: tar.FormatPAX}
@@ -76,7 +81,7 @@ func (x *exporter) entry(upper, lower *os.File, path, name string, st *unix.Stat
 	case unix.S_IFIFO:
 		h.Typeflag = tar.TypeFifo
 	case unix.S_IFREG:
-		return x.file(upper, name, h)
+		return x.file(upper, name, st, h)
 	default:
 		return nil
 	}
@@ -90,8 +95,8 @@ func (x *exporter) tooDeep(_ *os.File, path, _ string, _ *unix.Stat_t) error {
 }
 
 // file writes a regular file with the size that it has when it is opened.
-func (x *exporter) file(dir *os.File, name string, h *tar.Header) error {
-	f, err := openAnyFile(dir, name, h.Mode)
+func (x *exporter) file(dir *os.File, name string, st *unix.Stat_t, h *tar.Header) error {
+	f, err := openAnyFile(dir, name, st.Mode&0o7777)
 	if err != nil {
 		return err
 	}
@@ -112,15 +117,15 @@ func (x *exporter) file(dir *os.File, name string, h *tar.Header) error {
 }
 
 // openAnyFile opens a file of the layer to read even if the program took our
-// permission away.
-func openAnyFile(dir *os.File, name string, mode int64) (*os.File, error) {
+// permission away. mode, all twelve bits of it, is put back.
+func openAnyFile(dir *os.File, name string, mode uint32) (*os.File, error) {
 	f, err := paths.OpenRegular(int(dir.Fd()), name)
 	if !errors.Is(err, os.ErrPermission) {
 		return f, err
 	}
-	if err := unix.Fchmodat(int(dir.Fd()), name, uint32(mode)|0o400, 0); err != nil {
+	if err := unix.Fchmodat(int(dir.Fd()), name, mode|0o400, 0); err != nil {
 		return nil, err
 	}
-	defer unix.Fchmodat(int(dir.Fd()), name, uint32(mode), 0)
+	defer unix.Fchmodat(int(dir.Fd()), name, mode, 0)
 	return paths.OpenRegular(int(dir.Fd()), name)
 }

@@ -4,13 +4,11 @@
 package workspace
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/internal/linux/flock"
-	"github.com/ringwall/ringwall/internal/linux/paths"
 	"github.com/ringwall/ringwall/internal/sandbox"
 )
 
@@ -58,14 +55,6 @@ func Open(stateDir string) (*Store, error) {
 		return nil, fail("open", "", err)
 	}
 	return &Store{dir: dir}, nil
-}
-
-// Workspace is one workspace on disk. Whoever works with it holds a lock on its
-// directory, so that nobody takes it for abandoned.
-type Workspace struct {
-	dir  string
-	rec  Record
-	lock *os.File // nil: only looked at
 }
 
 // Create says what workspace to make.
@@ -126,10 +115,14 @@ func (s *Store) claimNew(w *Workspace) error {
 	if err := os.Mkdir(w.dir, 0o700); err != nil {
 		return err
 	}
-	if w.lock, err = os.Open(w.dir); err != nil {
-		return err
+	if w.lock, err = os.Open(w.dir); err == nil {
+		err = flock.TryExclusive(w.lock)
 	}
-	return flock.TryExclusive(w.lock)
+	if err != nil {
+		w.Close()
+		os.Remove(w.dir)
+	}
+	return err
 }
 
 // claim locks an abandoned workspace. It returns nil if there is none of that id or
@@ -159,9 +152,6 @@ func (s *Store) claim(id string) (*Workspace, error) {
 	return w, nil
 }
 
-// Close gives up the lock. It is idempotent.
-func (w *Workspace) Close() { w.lock.Close() } // of nil: an error that does not matter
-
 // makeLayer makes upper and work in dir for an overlay over lower, whose owner and
 // mode the upper takes: an overlay's root shows the upper's.
 func makeLayer(dir, lower string) error {
@@ -186,134 +176,8 @@ func makeLayer(dir, lower string) error {
 	return unix.Chmod(upper, st.Mode&0o777)
 }
 
-// ID returns the workspace's id.
-func (w *Workspace) ID() string { return w.rec.ID }
-
-// Record returns what is recorded of the workspace.
-func (w *Workspace) Record() Record { return w.rec }
-
-// LayersDir is the directory for sandbox.Spec.Layers.
-func (w *Workspace) LayersDir() string { return w.dir }
-
 // LayersDir is that of the workspace that Create will make under id.
 func (s *Store) LayersDir(id string) string { return filepath.Join(s.dir, id) }
-
-// UpperDir is where the changes of the project lie, as overlayfs writes them.
-func (w *Workspace) UpperDir() string { return filepath.Join(w.LayersDir(), sandbox.LayerUpper) }
-
-// write writes the record in one step; a durable one survives a crash of the system.
-func (w *Workspace) write(durable bool) error {
-	raw, err := json.Marshal(w.rec)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(w.dir, recordName)
-	if !durable {
-		return os.WriteFile(path, raw, 0o600)
-	}
-	f, err := os.CreateTemp(w.dir, "."+recordName+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(raw)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
-}
-
-// Keep records that the workspace has changes and removes what only a running
-// sandbox needs.
-func (w *Workspace) Keep(changes []Change) error {
-	w.rec.Added, w.rec.Modified, w.rec.Deleted = Count(changes)
-	w.rec.State, w.rec.Updated = StateKept, time.Now().UTC()
-	if err := w.write(true); err != nil {
-		return fail("keep", w.rec.ID, err)
-	}
-	dir, err := os.Open(w.dir)
-	if err != nil {
-		return fail("keep", w.rec.ID, err)
-	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	for _, n := range names {
-		if n == sandbox.LayerWork || strings.HasPrefix(n, sandbox.LayerShare) {
-			err = errors.Join(err, paths.RemoveAll(int(dir.Fd()), n))
-		}
-	}
-	return fail("keep", w.rec.ID, err)
-}
-
-// Empty reports whether nothing was written to the project at all: a quick answer
-// for most runs. If not, Changes tells what.
-func (w *Workspace) Empty() (bool, error) {
-	f, err := os.Open(filepath.Join(w.LayersDir(), sandbox.LayerUpper))
-	if err != nil {
-		return false, fail("read", w.rec.ID, err)
-	}
-	defer f.Close()
-	names, err := f.Readdirnames(1)
-	return len(names) == 0, ignoreEOF(err)
-}
-
-// Remove removes the workspace with all changes and gives up the lock. It is
-// idempotent.
-func (w *Workspace) Remove() error {
-	defer w.Close()
-	parent, err := os.Open(filepath.Dir(w.dir))
-	if err != nil {
-		return fail("remove", w.rec.ID, err)
-	}
-	defer parent.Close()
-	return fail("remove", w.rec.ID, paths.RemoveAll(int(parent.Fd()), filepath.Base(w.dir)))
-}
-
-// List returns the records of all workspaces, oldest first. Records that cannot be
-// read are left out of the list and reported in err.
-func (s *Store) List() (all []Record, err error) {
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return nil, fail("list", "", err)
-	}
-	var errs []error
-	for _, e := range entries {
-		if len(e.Name()) != sandbox.IDLen || !sandbox.ValidID(e.Name()) {
-			continue
-		}
-		w := &Workspace{dir: filepath.Join(s.dir, e.Name())}
-		if err := w.load(); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		all = append(all, w.rec)
-	}
-	slices.SortFunc(all, func(a, b Record) int { return a.Created.Compare(b.Created) })
-	return all, errors.Join(errs...)
-}
-
-// load reads the record.
-func (w *Workspace) load() error {
-	id, path := filepath.Base(w.dir), filepath.Join(w.dir, recordName)
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return fail("read", id, err)
-	}
-	if err := json.Unmarshal(raw, &w.rec); err != nil {
-		return fail("read", id, fmt.Errorf("%s: %w", path, err))
-	}
-	if w.rec.Schema != Schema {
-		return fail("read", id, fmt.Errorf("%s: schema %q, this ringwall knows %q", path, w.rec.Schema, Schema))
-	}
-	w.rec.ID = id // the directory's name decides
-	return nil
-}
 
 // Recover settles a workspace whose sandbox died: it is kept if it has changes, else
 // removed. One that is kept already, is gone, or belongs to a sandbox that lives,
@@ -335,8 +199,13 @@ func (s *Store) Recover(id string) (kept bool, err error) {
 	if err := w.load(); err != nil {
 		return false, err
 	}
-	if w.rec.State == StateKept {
-		return true, nil
+	if w.rec.State == StateKept { // perhaps killed before the rest was removed
+		dir, err := os.Open(w.dir)
+		if err != nil {
+			return true, fail("recover", id, err)
+		}
+		defer dir.Close()
+		return true, fail("recover", id, removeOthers(dir, recordName, sandbox.LayerUpper))
 	}
 	changes, err := w.Changes()
 	if err != nil {

@@ -1,0 +1,109 @@
+//go:build amd64 || arm64
+
+package seccomp
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// childEnv makes the test binary the process that is put under the filter, which
+// cannot be taken off again.
+const childEnv = "RINGWALL_TEST_SECCOMP"
+
+func testChild(t *testing.T, what string) error {
+	t.Helper()
+	if Program() == nil {
+		t.Skipf("no filter for %s", runtime.GOARCH)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run=^TestChild$", "-test.v")
+	cmd.Env = append(os.Environ(), childEnv+"="+what)
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	return err
+}
+
+func TestKernelTakesFilter(t *testing.T) {
+	if err := testChild(t, "calls"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestX32IsKilled(t *testing.T) {
+	if runtime.GOARCH != "amd64" {
+		t.Skip("x32 is an ABI of amd64")
+	}
+	var exit *exec.ExitError
+	err := testChild(t, "x32")
+	if !errors.As(err, &exit) {
+		t.Fatalf("%v; want a process killed by SIGSYS", err)
+	}
+	if ws, ok := exit.Sys().(syscall.WaitStatus); !ok || ws.Signal() != unix.SIGSYS {
+		t.Errorf("%v; want SIGSYS", exit)
+	}
+}
+
+// TestChild does nothing unless testChild has started it.
+func TestChild(t *testing.T) {
+	what := os.Getenv(childEnv)
+	if what == "" {
+		t.Skip("runs in a process of its own")
+	}
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := Install(true); err != nil {
+		t.Fatal(err)
+	}
+	if what == "x32" {
+		const x32Getpid = 0x40000000 + 39
+		_, _, errno := unix.RawSyscall(x32Getpid, 0, 0, 0)
+		t.Fatalf("alive after a call of x32: %v", errno)
+	}
+	for _, c := range []struct {
+		what string
+		nr   uintptr
+		args [3]uintptr
+		want unix.Errno
+	}{
+		{"getpid", unix.SYS_GETPID, [3]uintptr{}, 0},
+		{"clone3", unix.SYS_CLONE3, [3]uintptr{}, unix.ENOSYS},
+		{"a number nobody has", 1000, [3]uintptr{}, unix.ENOSYS},
+		{"unshare(CLONE_NEWUSER)", unix.SYS_UNSHARE, [3]uintptr{unix.CLONE_NEWUSER}, unix.EPERM},
+		{"AF_ALG", unix.SYS_SOCKET, [3]uintptr{unix.AF_ALG, unix.SOCK_SEQPACKET}, unix.EAFNOSUPPORT},
+		{"NETLINK_NETFILTER", unix.SYS_SOCKET, [3]uintptr{unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_NETFILTER}, unix.EAFNOSUPPORT},
+		// The descriptor is no terminal: without the filter these two give EBADF.
+		{"TIOCSTI", unix.SYS_IOCTL, [3]uintptr{^uintptr(0), unix.TIOCSTI}, unix.EPERM},
+		{"TIOCSTI with bit 32", unix.SYS_IOCTL, [3]uintptr{^uintptr(0), 1<<32 | unix.TIOCSTI}, unix.EPERM},
+		{"TCGETS", unix.SYS_IOCTL, [3]uintptr{^uintptr(0), unix.TCGETS}, unix.EBADF},
+		{"io_uring_setup", unix.SYS_IO_URING_SETUP, [3]uintptr{}, unix.ENOSYS},
+	} {
+		if _, _, errno := unix.Syscall(c.nr, c.args[0], c.args[1], c.args[2]); errno != c.want {
+			t.Errorf("%s: %v; want %v", c.what, errno, c.want)
+		}
+	}
+	// Threads that were there before are under it too, and programs still start.
+	done := make(chan error)
+	for range 4 {
+		go func() { done <- unix.Unshare(unix.CLONE_NEWUTS) }()
+	}
+	for range 4 {
+		if err := <-done; err != unix.EPERM {
+			t.Errorf("unshare in another thread: %v", err)
+		}
+	}
+	if err := exec.Command("/bin/sh", "-c", "exit 0").Run(); err != nil {
+		t.Error(err)
+	}
+}
