@@ -12,6 +12,10 @@ import (
 // then as confined as the programs that it starts, which inherit all of this from
 // the main thread; so there is nothing to gain from taking it over but its socket.
 func (b *builder) drop() *failure {
+	rules, f := b.rules()
+	if f != nil {
+		return f
+	}
 	if !b.omits("caps") {
 		// The bounding set first: it needs CAP_SETPCAP. On this thread alone, from
 		// which every program is forked: with no capability left, no_new_privs and
@@ -30,8 +34,8 @@ func (b *builder) drop() *failure {
 		}
 	} else if !b.omits("seccomp") {
 		// Without no_new_privs a filter needs CAP_SYS_ADMIN, so it comes early.
-		if err := seccomp.Install(true); err != nil {
-			return fail("drop", "seccomp", err)
+		if f := b.filter(); f != nil {
+			return f
 		}
 	}
 	// A core dump would be handled by the host's kernel.core_pattern: a root program
@@ -48,18 +52,31 @@ func (b *builder) drop() *failure {
 			return fail("drop", "capset", err)
 		}
 	}
+	if rules != nil {
+		if err := rules.Restrict(); err != nil {
+			return fail("drop", "landlock", err)
+		}
+		rules.Close()
+	}
 	// Dumpable until the host has looked: changing credentials has reset that to
 	// fs.suid_dumpable.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
 		return fail("drop", "dumpable", err)
 	}
 	if !b.omits("seccomp") && !b.omits("nosuid") {
-		if err := seccomp.Install(true); err != nil {
-			return fail("drop", "seccomp", err)
+		if f := b.filter(); f != nil {
+			return f
 		}
 	}
 	ignoreSignals()
 	return nil
+}
+
+// filter installs the system call filter.
+func (b *builder) filter() *failure {
+	var err error
+	b.alarms, err = seccomp.Install(seccomp.Options{UserNS: b.setup.UserNS})
+	return fail("drop", "seccomp", err)
 }
 
 // seal makes the guest's own files below /proc unreadable to programs of the same uid,

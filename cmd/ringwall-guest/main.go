@@ -54,6 +54,10 @@ func main() {
 		g.send(guest.KindFailed, fail.message(0).Encode())
 		os.Exit(exitBroken)
 	}
+	if b.alarms >= 0 {
+		g.send(guest.KindAlarms, nil, b.alarms)
+		unix.Close(b.alarms)
+	}
 	g.send(guest.KindReady, ready.Encode())
 	// The host looks at us from outside. It could not once we are sealed: then our
 	// files below /proc belong to root, and whoever started us may not be.
@@ -80,10 +84,10 @@ type guestState struct {
 }
 
 // send sends a frame. If that fails the host is gone and so are we.
-func (g *guestState) send(k guest.Kind, payload []byte) {
+func (g *guestState) send(k guest.Kind, payload []byte, fds ...int) {
 	g.sendMu.Lock()
 	defer g.sendMu.Unlock()
-	if err := g.conn.Send(k, payload); err != nil {
+	if err := g.conn.Send(k, payload, fds...); err != nil {
 		os.Exit(exitBroken)
 	}
 }

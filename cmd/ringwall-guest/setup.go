@@ -18,6 +18,8 @@ type builder struct {
 	setup   guest.Setup
 	sources []int        // detached mounts, by index; -1 once attached
 	staged  map[int]bool // sources that overlays use by path
+	alarms  int          // descriptor on which the filter's alarms are answered, or -1
+	abi     int          // Landlock's, 0 if there is none
 	steps   []guest.Step
 	last    time.Time
 }
@@ -35,7 +37,7 @@ func setup(payload []byte, fds []int) (*builder, guest.Ready, *failure) {
 		return nil, guest.Ready{}, fail("protocol", "", errors.New("asked to leave out a protective layer: refused"))
 	}
 	umask := unix.Umask(0)
-	b := &builder{setup: m, staged: map[int]bool{}, last: time.Now()}
+	b := &builder{setup: m, staged: map[int]bool{}, alarms: -1, last: time.Now()}
 	for _, s := range []struct {
 		name string
 		run  func() *failure
@@ -56,7 +58,7 @@ func setup(payload []byte, fds []int) (*builder, guest.Ready, *failure) {
 		b.last = now
 	}
 	unix.Umask(umask)
-	return b, guest.Ready{Version: guest.Version, Steps: b.steps}, nil
+	return b, guest.Ready{Version: guest.Version, Landlock: b.abi, Steps: b.steps}, nil
 }
 
 func (b *builder) omits(layer string) bool { return slices.Contains(b.setup.Omit, layer) }

@@ -25,6 +25,10 @@ const (
 
 // From the guest to the host.
 const (
+	// KindAlarms comes once, before KindReady: the descriptor on which the system call
+	// filter's alarms are answered is attached, and the guest keeps none. Empty.
+	KindAlarms Kind = 70
+
 	// KindReady says that the sandbox is built and the guest has given up all rights.
 	// Nothing can be started before KindSealed.
 	KindReady Kind = 65

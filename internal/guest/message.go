@@ -5,6 +5,7 @@ type Setup struct {
 	Version  int
 	UID, GID int  // inside; what programs run as, and the guest itself once it is ready
 	Range    bool // the user namespace has root and a range of ids, not only the program's
+	UserNS   bool // programs may make user namespaces
 	Hostname string
 	Sources  []Source
 	Ops      []Op
@@ -62,8 +63,9 @@ type Signal struct{ ID, Signal int }
 
 // Ready is the guest's answer to Setup.
 type Ready struct {
-	Version int
-	Steps   []Step
+	Version  int
+	Landlock int // the ABI by which programs are confined; 0 if the kernel has none
+	Steps    []Step
 }
 
 // Step is a finished step of Setup.
@@ -103,6 +105,7 @@ func (m Setup) Encode() []byte {
 	e.int(m.UID)
 	e.int(m.GID)
 	e.bool(m.Range)
+	e.bool(m.UserNS)
 	e.string(m.Hostname)
 	e.int(len(m.Sources))
 	for _, s := range m.Sources {
@@ -128,7 +131,7 @@ func (m Setup) Encode() []byte {
 // DecodeSetup decodes a Setup and checks its indexes.
 func DecodeSetup(b []byte) (Setup, error) {
 	d := decoder{b: b}
-	m := Setup{Version: d.int(), UID: d.int(), GID: d.int(), Range: d.bool(), Hostname: d.string()}
+	m := Setup{Version: d.int(), UID: d.int(), GID: d.int(), Range: d.bool(), UserNS: d.bool(), Hostname: d.string()}
 	if n := d.count(9); n > 0 {
 		m.Sources = make([]Source, 0, n)
 		for range n {
@@ -192,6 +195,7 @@ func DecodeSignal(b []byte) (Signal, error) {
 func (m Ready) Encode() []byte {
 	var e encoder
 	e.int(m.Version)
+	e.int(m.Landlock)
 	e.int(len(m.Steps))
 	for _, s := range m.Steps {
 		e.string(s.Name)
@@ -203,7 +207,7 @@ func (m Ready) Encode() []byte {
 // DecodeReady decodes a Ready.
 func DecodeReady(b []byte) (Ready, error) {
 	d := decoder{b: b}
-	m := Ready{Version: d.int()}
+	m := Ready{Version: d.int(), Landlock: d.int()}
 	if n := d.count(16); n > 0 {
 		m.Steps = make([]Step, 0, n)
 		for range n {

@@ -71,6 +71,25 @@ type Info struct {
 // feature is declared if and only if the matching optional interface is implemented.
 type Feature string
 
+// FeatureDenials is declared by backends whose sandboxes are DenialListers.
+const FeatureDenials Feature = "denials"
+
+// DenialLister is a Sandbox that knows what its programs were refused.
+type DenialLister interface {
+	// Denied returns what was refused so far, in the order in which it came first. It
+	// works after Destroy too.
+	Denied() []Denial
+}
+
+// Denial is something that no honest program needs in a sandbox, and that one tried.
+type Denial struct {
+	Call    string // the system call
+	Detail  string // what of it: CLONE_NEWUSER, AF_ALG; "" if the call says it all
+	Program string // what the process calls itself: hostile text
+	Count   int
+	Hint    string // what would allow it; "" if nothing does
+}
+
 // Ref names a sandbox across processes. Data is opaque to all but the backend.
 type Ref struct {
 	Backend string `json:"backend"`

@@ -16,6 +16,11 @@ type Spec struct {
 	Layers  string // host directory that takes the changes: see LayerUpper; "" only if nothing needs it
 	Mounts  []Mount
 
+	// AllowUserNS lets programs make user namespaces, as a browser's own sandbox does.
+	// SyscallsFiltered does not hold then: with a namespace of its own a program reaches
+	// much more of the kernel.
+	AllowUserNS bool
+
 	// MakeLayers makes what Layers names. Create calls it once before it uses them, at
 	// a moment at which it would have to wait anyway. Nil: they are there.
 	MakeLayers func() error

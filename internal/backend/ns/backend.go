@@ -25,7 +25,8 @@ var _ sandbox.Backend = (*backend)(nil)
 func New(c Config) sandbox.Backend { return &backend{cfg: c} }
 
 func (b *backend) Info() sandbox.Info {
-	return sandbox.Info{Name: Name, Summary: "Linux namespaces and a system call filter, built in"}
+	return sandbox.Info{Name: Name, Summary: "Linux namespaces and a system call filter, built in",
+		Features: []sandbox.Feature{sandbox.FeatureDenials}}
 }
 
 func (b *backend) omits(layer string) bool { return slices.Contains(b.cfg.Omit, layer) }

@@ -62,7 +62,7 @@ func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox
 		c.trace(step.name, "host", time.Since(c.last))
 		c.last = time.Now()
 	}
-	return &box{id: s.ID, client: c.client, pidfd: c.pidfd, ids: c.ids}, nil
+	return &box{id: s.ID, client: c.client, pidfd: c.pidfd, ids: c.ids, denials: c.denials}, nil
 }
 
 // creation is a sandbox in the making.
@@ -81,6 +81,7 @@ type creation struct {
 	setup   guest.Setup
 	own     []string // paths of the sources to open here
 	sources []int
+	denials *denials // nil until the guest has the filter
 }
 
 func (c *creation) trace(name, where string, took time.Duration) {
@@ -276,9 +277,16 @@ func (e *notMappable) Unwrap() error { return e.err }
 
 // handOver gives the guest its orders and waits until it is confined.
 func (c *creation) handOver(ctx context.Context) error {
-	ready, err := c.client.Setup(ctx, c.setup, c.sources...)
+	ready, alarms, err := c.client.Setup(ctx, c.setup, c.sources...)
 	if err != nil {
 		return err
+	}
+	if alarms >= 0 {
+		if c.denials, err = listen(alarms, c.spec.AllowUserNS); err != nil {
+			return err
+		}
+	} else if len(c.backend.cfg.Omit) == 0 {
+		return wrong("its guest installed no system call filter")
 	}
 	for _, s := range ready.Steps {
 		c.trace(s.Name, "guest", time.Duration(s.Nanos))
@@ -320,5 +328,6 @@ func (c *creation) undo() {
 		pidfd.Reap(c.pidfd)
 		unix.Close(c.pidfd)
 	}
+	c.denials.close()
 	c.ids.release()
 }

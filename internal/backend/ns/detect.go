@@ -15,7 +15,7 @@ import (
 // differs between callers is the ids.
 func (b *backend) Detect(ctx context.Context) (sandbox.Report, error) {
 	var r sandbox.Report
-	if seccomp.Program() == nil {
+	if !seccomp.Supported() {
 		r.Checks = append(r.Checks, sandbox.Check{Name: "seccomp", Status: sandbox.StatusMissing,
 			Detail: "there is no system call filter for " + runtime.GOARCH + " yet", Fix: "use linux/amd64 or linux/arm64"})
 		return r, nil

@@ -67,7 +67,7 @@ type planner struct {
 // missing inside, never exposed. own lists the sources that we open and attach.
 func plan(h hostView, s sandbox.Spec, id identity, omit []string) (setup guest.Setup, own []string) {
 	p := &planner{host: h, remap: id.mapped}
-	p.setup = guest.Setup{Version: guest.Version, UID: id.uids.inside, GID: id.gids.inside, Range: id.ranged, Hostname: hostname, Omit: omit}
+	p.setup = guest.Setup{Version: guest.Version, UID: id.uids.inside, GID: id.gids.inside, Range: id.ranged, UserNS: s.AllowUserNS, Hostname: hostname, Omit: omit}
 	for _, d := range systemDirs {
 		p.show(d)
 	}

@@ -19,6 +19,7 @@ type box struct {
 	id     string
 	client *client.Client
 	ids    *idRange
+	*denials
 
 	mu        sync.Mutex
 	pidfd     int // of the guest
@@ -26,7 +27,10 @@ type box struct {
 	destroyed bool
 }
 
-var _ sandbox.Sandbox = (*box)(nil)
+var (
+	_ sandbox.Sandbox      = (*box)(nil)
+	_ sandbox.DenialLister = (*box)(nil)
+)
 
 func (b *box) Ref() sandbox.Ref { return sandbox.Ref{Backend: Name, ID: b.id, Version: 1} }
 
@@ -109,6 +113,7 @@ func (b *box) Destroy(context.Context) error {
 	}
 	unix.Close(b.pidfd)
 	b.client.Close()
+	b.denials.close()
 	b.ids.release()
 	b.destroyed = true
 	for _, p := range b.processes {

@@ -62,23 +62,55 @@ func New(fd int) *Client {
 	return &Client{conn: guest.NewConn(fd, guest.MaxFromGuest), programs: map[int]*Program{}}
 }
 
-// Setup sends m and waits for the guest to be ready. It must be called once, first.
-func (c *Client) Setup(ctx context.Context, m guest.Setup, fds ...int) (guest.Ready, error) {
-	payload, err := c.ask(ctx, guest.KindSetup, m.Encode(), guest.KindReady, fds...)
-	if err != nil {
-		return guest.Ready{}, err
+// Setup sends m and waits for the guest to be ready. It must be called once, first. The
+// alarms that it returns are the descriptor for seccomp.NewListener, the caller's to
+// close, or -1 if the guest sent none.
+func (c *Client) Setup(ctx context.Context, m guest.Setup, fds ...int) (ready guest.Ready, alarms int, err error) {
+	stop := context.AfterFunc(ctx, c.shutdown)
+	defer stop()
+	alarms = -1
+	defer func() {
+		if err != nil && alarms >= 0 {
+			guest.CloseAll([]int{alarms})
+			alarms = -1
+		}
+	}()
+	if err := c.send(guest.KindSetup, m.Encode(), fds...); err != nil {
+		return ready, alarms, goneOr(ctx, err)
 	}
-	ready, err := guest.DecodeReady(payload)
+	kind, payload, got, err := c.answer(ctx)
+	if err == nil && kind == guest.KindAlarms && len(got) == 1 {
+		alarms = got[0]
+		kind, payload, got, err = c.answer(ctx)
+	}
+	guest.CloseAll(got) // it has no business sending others
+	if err != nil {
+		return ready, alarms, err
+	}
+	if kind != guest.KindReady {
+		return ready, alarms, guest.ErrMalformed
+	}
+	ready, err = guest.DecodeReady(payload)
 	if err == nil && ready.Version != guest.Version {
 		err = fmt.Errorf("the guest speaks version %d of the protocol, this ringwall version %d", ready.Version, guest.Version)
 	}
-	return ready, err
+	return ready, alarms, err
 }
 
 // Seal lets the guest make itself unreadable. It must be called once, after Setup and
 // before any Start.
 func (c *Client) Seal(ctx context.Context) error {
-	if _, err := c.ask(ctx, guest.KindSeal, nil, guest.KindSealed); err != nil {
+	stop := context.AfterFunc(ctx, c.shutdown)
+	defer stop()
+	if err := c.send(guest.KindSeal, nil); err != nil {
+		return goneOr(ctx, err)
+	}
+	kind, _, got, err := c.answer(ctx)
+	guest.CloseAll(got)
+	if err == nil && kind != guest.KindSealed {
+		err = guest.ErrMalformed
+	}
+	if err != nil {
 		return err
 	}
 	c.done = make(chan struct{})
@@ -86,29 +118,22 @@ func (c *Client) Seal(ctx context.Context) error {
 	return nil
 }
 
-// ask sends a frame and returns the payload of its answer, which is of kind want or a
-// Failure. Only before receive runs.
-func (c *Client) ask(ctx context.Context, kind guest.Kind, payload []byte, want guest.Kind, fds ...int) ([]byte, error) {
-	stop := context.AfterFunc(ctx, c.shutdown)
-	defer stop()
-	if err := c.send(kind, payload, fds...); err != nil {
-		return nil, goneOr(ctx, err)
+// answer receives a frame; a KindFailed is returned as a Failure. Only before receive
+// runs.
+func (c *Client) answer(ctx context.Context) (guest.Kind, []byte, []int, error) {
+	kind, payload, got, err := c.conn.Receive()
+	if err != nil {
+		return 0, nil, nil, goneOr(ctx, err)
 	}
-	got, answer, more, err := c.conn.Receive()
-	guest.CloseAll(more) // a guest has no business sending descriptors
-	switch {
-	case err != nil:
-		return nil, goneOr(ctx, err)
-	case got == guest.KindFailed:
-		failed, err := guest.DecodeFailed(answer)
-		if err != nil {
-			return nil, err
-		}
-		return nil, &Failure{Step: failed.Step, Detail: failed.Detail, Errno: syscall.Errno(failed.Errno)}
-	case got != want:
-		return nil, guest.ErrMalformed
+	if kind != guest.KindFailed {
+		return kind, payload, got, nil
 	}
-	return answer, nil
+	guest.CloseAll(got)
+	failed, err := guest.DecodeFailed(payload)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	return 0, nil, nil, &Failure{Step: failed.Step, Detail: failed.Detail, Errno: syscall.Errno(failed.Errno)}
 }
 
 func goneOr(ctx context.Context, err error) error {

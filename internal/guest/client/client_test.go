@@ -32,7 +32,7 @@ func testReady(t *testing.T, c *Client, peer *guest.Conn) {
 	if err := peer.Send(guest.KindReady, guest.Ready{Version: guest.Version}.Encode()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Setup(t.Context(), guest.Setup{Version: guest.Version}); err != nil {
+	if _, _, err := c.Setup(t.Context(), guest.Setup{Version: guest.Version}); err != nil {
 		t.Fatal(err)
 	}
 	if err := peer.Send(guest.KindSealed, nil); err != nil {
@@ -145,7 +145,7 @@ func TestDescriptorsFromGuestAreClosed(t *testing.T) {
 func TestSetupFails(t *testing.T) {
 	c, peer := testGuest(t)
 	peer.Send(guest.KindFailed, guest.Failed{Step: "view", Detail: "/x", Errno: int(unix.EPERM)}.Encode())
-	_, err := c.Setup(t.Context(), guest.Setup{Version: guest.Version})
+	_, _, err := c.Setup(t.Context(), guest.Setup{Version: guest.Version})
 	var f *Failure
 	if !errors.As(err, &f) || f.Step != "view" || !errors.Is(err, unix.EPERM) || f.Error() != "/x: operation not permitted" {
 		t.Errorf("Setup = %v", err)
@@ -153,7 +153,7 @@ func TestSetupFails(t *testing.T) {
 
 	c, peer = testGuest(t)
 	peer.Send(guest.KindReady, guest.Ready{Version: guest.Version + 1}.Encode())
-	if _, err := c.Setup(t.Context(), guest.Setup{}); err == nil || !strings.Contains(err.Error(), "version") {
+	if _, _, err := c.Setup(t.Context(), guest.Setup{}); err == nil || !strings.Contains(err.Error(), "version") {
 		t.Errorf("another version: %v", err)
 	}
 }
@@ -162,7 +162,7 @@ func TestSetupGivenUp(t *testing.T) {
 	c, _ := testGuest(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := c.Setup(ctx, guest.Setup{}); !errors.Is(err, context.Canceled) {
+	if _, _, err := c.Setup(ctx, guest.Setup{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Setup = %v, want context.Canceled", err)
 	}
 }

@@ -7,7 +7,6 @@ package seccomp
 
 import (
 	"errors"
-	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,28 +15,42 @@ import (
 // ErrUnsupported is returned on an architecture that has no filter.
 var ErrUnsupported = errors.New("there is no system call filter for this architecture")
 
-// Program returns the filter for this architecture, or nil if there is none. It must
-// not be changed.
-func Program() []unix.SockFilter { return program }
+// Supported reports whether there is a filter for this architecture.
+func Supported() bool { return len(program) > 0 }
 
-// Install puts the calling thread, or with all the whole process, under the filter
-// for good. It takes no_new_privs or CAP_SYS_ADMIN; with all, no_new_privs of the
-// calling thread spreads too (seccomp(2), SECCOMP_FILTER_FLAG_TSYNC).
-func Install(all bool) error {
-	if len(program) == 0 {
-		return ErrUnsupported
+// Options choose a filter.
+type Options struct {
+	UserNS bool // programs may make user namespaces
+}
+
+// Install puts the whole process under the filter for good. It takes no_new_privs, which
+// then spreads from the calling thread to all others, or CAP_SYS_ADMIN (seccomp(2),
+// SECCOMP_FILTER_FLAG_TSYNC).
+//
+// Alarming calls wait until somebody answers them on the descriptor that is returned:
+// see Listener. Once all its copies are closed they fail with ENOSYS.
+func Install(o Options) (listener int, err error) {
+	filter := program
+	if o.UserNS {
+		filter = programUserNS
 	}
-	prog := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	var flags uintptr
-	if all {
-		flags = unix.SECCOMP_FILTER_FLAG_TSYNC
+	if len(filter) == 0 {
+		return -1, ErrUnsupported
 	}
-	r, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	flags := uintptr(unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH | unix.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+	// Without the last flag (Linux 5.19) a signal, such as those by which the Go runtime
+	// preempts, makes a call that waits start again and be counted again.
+	r, _, errno := install(flags|unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog)
+	if errno == unix.EINVAL {
+		r, _, errno = install(flags, &prog)
+	}
 	if errno != 0 {
-		return errno
+		return -1, errno
 	}
-	if r != 0 { // the thread that could not be brought along
-		return fmt.Errorf("thread %d is under another filter", r)
-	}
-	return nil
+	return int(r), nil
+}
+
+func install(flags uintptr, prog *unix.SockFprog) (uintptr, uintptr, unix.Errno) {
+	return unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(prog)))
 }

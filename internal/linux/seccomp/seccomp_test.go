@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -19,7 +20,7 @@ const childEnv = "RINGWALL_TEST_SECCOMP"
 
 func testChild(t *testing.T, what string) error {
 	t.Helper()
-	if Program() == nil {
+	if !Supported() {
 		t.Skipf("no filter for %s", runtime.GOARCH)
 	}
 	self, err := os.Executable()
@@ -35,6 +36,12 @@ func testChild(t *testing.T, what string) error {
 
 func TestKernelTakesFilter(t *testing.T) {
 	if err := testChild(t, "calls"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFilterWithUserNamespaces(t *testing.T) {
+	if err := testChild(t, "userns"); err != nil {
 		t.Error(err)
 	}
 }
@@ -63,13 +70,30 @@ func TestChild(t *testing.T) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := Install(true); err != nil {
+	fd, err := Install(Options{UserNS: what == "userns"})
+	if err != nil {
 		t.Fatal(err)
 	}
+	l, err := NewListener(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	alarms := make(chan Alarm, 100)
+	go l.Serve(func(a Alarm) { alarms <- a })
 	if what == "x32" {
 		const x32Getpid = 0x40000000 + 39
 		_, _, errno := unix.RawSyscall(x32Getpid, 0, 0, 0)
 		t.Fatalf("alive after a call of x32: %v", errno)
+	}
+	if what == "userns" {
+		err := unix.Unshare(unix.CLONE_NEWUTS) // the kernel decides
+		if len(alarms) > 0 {
+			t.Errorf("unshare: %v with an alarm: %+v", err, <-alarms)
+		}
+		if err := unix.Mount("", "/", "", 0, ""); err != unix.EPERM || len(alarms) != 1 {
+			t.Errorf("mount: %v, %d alarms; want EPERM and an alarm", err, len(alarms))
+		}
+		return
 	}
 	for _, c := range []struct {
 		what string
@@ -93,6 +117,13 @@ func TestChild(t *testing.T) {
 			t.Errorf("%s: %v; want %v", c.what, errno, c.want)
 		}
 	}
+	var names []string
+	for range 5 {
+		names = append(names, (<-alarms).Call)
+	}
+	if want := []string{"unshare", "socket", "socket", "ioctl", "ioctl"}; !slices.Equal(names, want) || len(alarms) > 0 {
+		t.Errorf("alarms: %q and %d more; want %q", names, len(alarms), want)
+	}
 	// Threads that were there before are under it too, and programs still start.
 	done := make(chan error)
 	for range 4 {
@@ -105,5 +136,10 @@ func TestChild(t *testing.T) {
 	}
 	if err := exec.Command("/bin/sh", "-c", "exit 0").Run(); err != nil {
 		t.Error(err)
+	}
+	// Nobody answers any more.
+	l.Close()
+	if err := unix.Unshare(unix.CLONE_NEWUTS); err != unix.ENOSYS {
+		t.Errorf("unshare without listener: %v; want ENOSYS", err)
 	}
 }

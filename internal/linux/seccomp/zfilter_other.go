@@ -4,4 +4,6 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-var program []unix.SockFilter
+var program, programUserNS []unix.SockFilter
+
+var alarming []alarm

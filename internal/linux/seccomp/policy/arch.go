@@ -28,8 +28,8 @@ type Data struct {
 	Args [6]uint64
 }
 
-// Expect is the verdict that the table gives on d, found without any BPF.
-func (a Arch) Expect(d Data) Verdict {
+// Expect is the verdict that the table of v gives on d, found without any BPF.
+func (a Arch) Expect(v Variant, d Data) Verdict {
 	if d.Arch != a.Audit {
 		return Verdict{Class: Kill}
 	}
@@ -38,7 +38,7 @@ func (a Arch) Expect(d Data) Verdict {
 	}
 	for name, nr := range a.Calls {
 		if nr == d.Nr {
-			return RuleFor(name).decide(d.Args)
+			return RuleFor(name, v).decide(d.Args)
 		}
 	}
 	return unknown

@@ -22,6 +22,7 @@ const (
 	retKill  = unix.SECCOMP_RET_KILL_PROCESS
 	retAllow = unix.SECCOMP_RET_ALLOW
 	retErrno = unix.SECCOMP_RET_ERRNO
+	retNotif = unix.SECCOMP_RET_USER_NOTIF
 )
 
 // value is what the filter returns for a verdict.
@@ -31,6 +32,8 @@ func (v Verdict) value() uint32 {
 		return retAllow
 	case Kill:
 		return retKill
+	case Alarm: // what the owner answers is in package seccomp
+		return retNotif
 	default:
 		return retErrno | uint32(v.Errno)
 	}
@@ -43,10 +46,10 @@ type segment struct {
 }
 
 // segments cuts the numbers into runs. Every number belongs to one.
-func (a Arch) segments() []segment {
+func (a Arch) segments(v Variant) []segment {
 	byNr := map[uint32]Rule{}
 	for name, nr := range a.Calls {
-		byNr[nr] = RuleFor(name)
+		byNr[nr] = RuleFor(name, v)
 	}
 	nrs := slices.Sorted(maps.Keys(byNr))
 	all := []segment{{0, Rule{Else: unknown}}}
@@ -69,9 +72,9 @@ func (a Arch) segments() []segment {
 	return all
 }
 
-// Compile returns the filter of a: the architecture, then a binary search for the
+// Compile returns the filter v of a: the architecture, then a binary search for the
 // call's number, then, for the few calls whose arguments matter, a block of tests.
-func Compile(a Arch) ([]unix.SockFilter, error) {
+func Compile(a Arch, v Variant) ([]unix.SockFilter, error) {
 	p := []unix.SockFilter{
 		load(offArch),
 		jump(unix.BPF_JEQ, a.Audit, 1, 0),
@@ -85,7 +88,7 @@ func Compile(a Arch) ([]unix.SockFilter, error) {
 			ret(unknown.value()),
 			ret(retKill))
 	}
-	tree, err := search(a.segments())
+	tree, err := search(a.segments(v))
 	if err != nil {
 		return nil, err
 	}

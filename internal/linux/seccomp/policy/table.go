@@ -3,6 +3,8 @@
 // into the generator and into tests only.
 package policy
 
+import "slices"
+
 // Class says what kind of answer a system call gets.
 type Class uint8
 
@@ -10,6 +12,7 @@ type Class uint8
 const (
 	Allow Class = iota
 	// Alarm: no honest program in a sandbox needs it, so an attempt tells something.
+	// The owner of the sandbox is asked, who takes note and refuses.
 	Alarm
 	// Quiet: runtimes probe for it and go on without.
 	Quiet
@@ -57,7 +60,7 @@ const (
 
 var (
 	allow   = Verdict{Class: Allow}
-	alarm   = Verdict{Class: Alarm, Errno: eperm}
+	alarmed = Verdict{Class: Alarm, Errno: eperm}
 	absent  = Verdict{Class: Quiet, Errno: enosys}
 	denied  = Verdict{Class: Quiet, Errno: eperm}
 	unknown = Verdict{Class: Unknown, Errno: enosys}
@@ -103,8 +106,8 @@ var quiets = map[string]Verdict{
 
 // rules are the calls whose arguments decide.
 var rules = map[string]Rule{
-	"clone":   {Clauses: []Clause{{[]Cond{{Arg: 0, Mask: newSpaces, Value: 0, Not: true}}, alarm}}, Else: allow},
-	"unshare": {Clauses: []Clause{{[]Cond{{Arg: 0, Mask: newSpaces | newTime, Value: 0, Not: true}}, alarm}}, Else: allow},
+	"clone":   {Clauses: []Clause{{[]Cond{{Arg: 0, Mask: newSpaces, Value: 0, Not: true}}, alarmed}}, Else: allow},
+	"unshare": {Clauses: []Clause{{[]Cond{{Arg: 0, Mask: newSpaces | newTime, Value: 0, Not: true}}, alarmed}}, Else: allow},
 	// Its flags lie behind a pointer, which a filter cannot follow. C libraries fall
 	// back to clone.
 	"clone3": {Else: unknown},
@@ -114,9 +117,9 @@ var rules = map[string]Rule{
 	// TIOCSTI types into a terminal (CVE-2016-9016), TIOCLINUX pastes into a console,
 	// TIOCSETD loads line disciplines (CVE-2020-14416, n_gsm).
 	"ioctl": {Clauses: []Clause{
-		{[]Cond{{Arg: 1, Value: 0x5412}}, alarm},
-		{[]Cond{{Arg: 1, Value: 0x541C}}, alarm},
-		{[]Cond{{Arg: 1, Value: 0x5423}}, alarm}}, Else: allow},
+		{[]Cond{{Arg: 1, Value: 0x5412}}, alarmed},
+		{[]Cond{{Arg: 1, Value: 0x541C}}, alarmed},
+		{[]Cond{{Arg: 1, Value: 0x5423}}, alarmed}}, Else: allow},
 	// 0, ADDR_NO_RANDOMIZE (debuggers), PER_LINUX32 with and without UNAME26, query.
 	"personality": {Clauses: []Clause{
 		{[]Cond{{Arg: 0, Value: 0}}, allow}, {[]Cond{{Arg: 0, Value: 0x0040000}}, allow},
@@ -143,8 +146,27 @@ var families = []Clause{
 	{[]Cond{{Arg: 0, Value: afNetlink}, {Arg: 2, Value: 0}}, allow},
 }
 
+// Variant says which filter is meant: each is a table of its own.
+type Variant struct {
+	Name string // of the Go variable that holds the compiled filter
+
+	// UserNS lets programs make user namespaces, and others in them, as a browser's
+	// own sandbox does. Mounts stay refused.
+	UserNS bool
+}
+
+// Variants are the filters that there are.
+var Variants = []Variant{{Name: "program"}, {Name: "programUserNS", UserNS: true}}
+
+// withUserNS are the calls that the variant UserNS lets through. chroot(2) takes
+// CAP_SYS_CHROOT, which a program has only in a namespace that it made.
+var withUserNS = []string{"clone", "unshare", "chroot"}
+
 // RuleFor returns what the table says of the system call of that name.
-func RuleFor(name string) Rule {
+func RuleFor(name string, v Variant) Rule {
+	if v.UserNS && slices.Contains(withUserNS, name) {
+		return Rule{Else: allow}
+	}
 	if r, ok := rules[name]; ok {
 		return r
 	}
@@ -153,7 +175,7 @@ func RuleFor(name string) Rule {
 	}
 	for _, a := range alarms {
 		if a == name {
-			return Rule{Else: alarm}
+			return Rule{Else: alarmed}
 		}
 	}
 	return Rule{Else: allow}
