@@ -15,7 +15,18 @@ type Result struct {
 	Status    int        `json:"status"` // with which ringwall itself ended
 	Usage     Usage      `json:"usage"`
 	Workspace *Workspace `json:"workspace"` // null if nothing was changed
+	Denied    []Denial   `json:"denied"`    // what was tried and refused, in the order in which it came first
 	Error     *Error     `json:"error"`     // null unless Ringwall itself failed
+}
+
+// Denial is something that no honest program needs in a sandbox, and that one tried.
+// Its program is what the process calls itself: hostile text.
+type Denial struct {
+	Call    string `json:"call"`
+	Detail  string `json:"detail,omitempty"` // CLONE_NEWUSER, AF_ALG …
+	Program string `json:"program"`
+	Count   int    `json:"count"`
+	Allow   string `json:"allow,omitempty"` // the flag that would allow it
 }
 
 // Usage is what the program and its children used.

@@ -263,8 +263,8 @@ func (b *builder) freeze(path string) error {
 	return attach(m, target)
 }
 
-// mask hides what is at path behind our /dev/null or an empty directory. Both are
-// ours, in a root that we made: no image can put a link there (CVE-2025-31133).
+// mask hides what is at path behind an empty file or directory. Both are ours, in a
+// root that we made: no image can put a link there (CVE-2025-31133).
 func (b *builder) mask(path string) error {
 	target, err := openBeneath(path)
 	if err == unix.ENOENT {
@@ -277,14 +277,17 @@ func (b *builder) mask(path string) error {
 	if err := unix.Fstat(target, &st); err != nil {
 		return err
 	}
-	cover := "dev/null"
+	const cover = ".empty"
+	flags := 0
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		cover = ".empty"
-		if err := unix.Mkdir(cover, 0o555); err != nil {
-			return err
-		}
-		defer unix.Rmdir(cover)
+		err, flags = unix.Mkdir(cover, 0o555), unix.AT_REMOVEDIR
+	} else {
+		err = unix.Mknod(cover, unix.S_IFREG|0o444, 0)
 	}
+	if err != nil {
+		return err
+	}
+	defer unix.Unlinkat(unix.AT_FDCWD, cover, flags)
 	src, err := openBeneath(cover)
 	if err != nil {
 		return err
@@ -295,7 +298,7 @@ func (b *builder) mask(path string) error {
 		return err
 	}
 	defer unix.Close(m)
-	if err := b.setAttr(m, "", unix.MOUNT_ATTR_NOEXEC|b.readOnly(), unix.AT_EMPTY_PATH); err != nil {
+	if err := b.setAttr(m, "", unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC|b.readOnly(), unix.AT_EMPTY_PATH); err != nil {
 		return err
 	}
 	return attach(m, target)

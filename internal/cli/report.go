@@ -47,6 +47,10 @@ func (r *report) write(res engine.Result, status int, err error) {
 		a, m, d := workspace.Count(w.List)
 		v.Workspace = &api.Workspace{ID: w.ID, Kept: w.Kept, Added: a, Modified: m, Deleted: d}
 	}
+	v.Denied = []api.Denial{}
+	for _, d := range res.Denied {
+		v.Denied = append(v.Denied, api.Denial{Call: d.Call, Detail: d.Detail, Program: d.Program, Count: d.Count, Allow: d.Hint})
+	}
 	if err != nil {
 		v.Error = &api.Error{Code: string(sandbox.CodeOf(err)), Message: err.Error(), Hint: sandbox.HintOf(err)}
 	}

@@ -27,6 +27,9 @@ type runFlags struct {
 	env     []string
 	ro      []string
 	share   []string
+	rw      []string
+	user    string
+	userNS  bool
 	discard bool
 	export  string
 	result  string
@@ -68,12 +71,15 @@ found, 126 if it could not be executed, 125 if Ringwall itself failed.`,
 	fl.StringArrayVar(&f.env, "env", nil, "pass your variable `K`, or set K=V; repeatable")
 	fl.StringArrayVar(&f.ro, "ro", nil, "show `PATH` read-only at its own place; repeatable")
 	fl.StringArrayVar(&f.share, "share", nil, "show `DIR` with writes that are thrown away, for tool caches; repeatable")
+	fl.StringArrayVar(&f.rw, "rw", nil, "show `PATH` with writes that go through to it at once; repeatable. Outside the\nproject it takes a terminal or --unsafe")
+	fl.StringVar(&f.user, "user", "", "run as `UID[:GID]` inside, or as root (default the project's owner)")
+	fl.BoolVar(&f.userNS, "allow-userns", false, "let the command make user namespaces, as browsers do for their own sandbox;\nweakens syscalls-filtered, takes a terminal or --unsafe")
 	fl.BoolVar(&f.discard, "discard", false, "throw the changes away after listing them")
 	fl.StringVar(&f.export, "export", "", "write the changes as a tar to `FILE`, or to standard output if -")
 	fl.StringVar(&f.result, "result", "", "write how the run ended as JSON to `FILE`, or to descriptor N if fd:N")
 	fl.BoolVarP(&f.verbose, "verbose", "v", false, "print every step with its time")
 	fl.StringVar(&f.backend, "backend", ns.Name, "isolate with `NAME`: ns, or host (no isolation, takes --unsafe)")
-	fl.BoolVar(&f.unsafe, "unsafe", false, "allow what protects nothing")
+	fl.BoolVar(&f.unsafe, "unsafe", false, "allow what is dangerous, without a terminal too")
 	c.MarkFlagDirname("project")
 	c.MarkFlagDirname("share")
 	c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{ns.Name, engine.HostBackend}, cobra.ShellCompDirectiveNoFileComp))
@@ -109,13 +115,17 @@ func (f *runFlags) run(ctx context.Context, args []string) (status int, err erro
 }
 
 func (f *runFlags) inEngine(ctx context.Context, args []string) (res engine.Result, err error) {
-	req := engine.Request{Backend: f.backend, Unsafe: f.unsafe, Project: f.project, Env: f.env, Discard: f.discard,
+	req := engine.Request{Backend: f.backend, Unsafe: f.unsafe, Person: ui.IsTerminal(os.Stdin) && ui.IsTerminal(os.Stderr),
+		Project: f.project, User: f.user, UserNS: f.userNS, Env: f.env, Discard: f.discard,
 		Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	for _, p := range f.ro {
 		req.Mounts = append(req.Mounts, sandbox.Mount{Source: p, Mode: sandbox.MountReadOnly})
 	}
 	for _, p := range f.share {
 		req.Mounts = append(req.Mounts, sandbox.Mount{Source: p, Mode: sandbox.MountThrowAway})
+	}
+	for _, p := range f.rw {
+		req.Mounts = append(req.Mounts, sandbox.Mount{Source: p, Mode: sandbox.MountReadWrite})
 	}
 	if f.verbose {
 		p := ui.PaletteFor(os.Stderr)
@@ -156,13 +166,14 @@ func (f *runFlags) inEngine(ctx context.Context, args []string) (res engine.Resu
 // mostChanges is how many changes the summary lists.
 const mostChanges = 20
 
-// summary says what was changed; nothing if nothing was.
+// summary says what was refused and what was changed; nothing if nothing was.
 func (f *runFlags) summary(res engine.Result) {
+	p := ui.PaletteFor(os.Stderr)
+	denied(p, res.Denied)
 	w := res.Workspace
 	if w == nil {
 		return
 	}
-	p := ui.PaletteFor(os.Stderr)
 	for i, c := range w.List {
 		if i == mostChanges {
 			fmt.Fprintf(os.Stderr, "… and %d more\n", len(w.List)-mostChanges)
@@ -178,6 +189,32 @@ func (f *runFlags) summary(res engine.Result) {
 		fmt.Fprintf(os.Stderr, "ringwall: the project is as it was; these changes are kept as workspace %s\n  in %s\n", w.ID, ui.Neutral(w.Dir))
 	} else {
 		fmt.Fprintln(os.Stderr, "ringwall: the project is as it was; these changes are thrown away")
+	}
+}
+
+// mostDenied is how many refusals the summary lists.
+const mostDenied = 5
+
+// denied says what the sandbox refused, by whom it was tried and what would allow it.
+func denied(p ui.Palette, all []sandbox.Denial) {
+	for i, d := range all {
+		if i == mostDenied {
+			fmt.Fprintf(os.Stderr, "ringwall: … and %d more\n", len(all)-mostDenied)
+			break
+		}
+		what := d.Call
+		if d.Detail != "" {
+			what += "(" + d.Detail + ")"
+		}
+		by := ""
+		if d.Program != "" {
+			by = " by " + ui.Neutral(d.Program)
+		}
+		times := ""
+		if d.Count > 1 {
+			times = fmt.Sprintf(", %d times", d.Count)
+		}
+		p.Note(os.Stderr, "refused "+what+by+times, d.Hint)
 	}
 }
 

@@ -32,10 +32,13 @@ func New(caller sandbox.User, dirs host.Dirs, backends []sandbox.Backend) *Engin
 // Request says what to run and how.
 type Request struct {
 	Backend string
-	Unsafe  bool     // allow a backend that isolates nothing
+	Unsafe  bool     // allow what takes a person's word
+	Person  bool     // a person asks, at a terminal
 	Project string   // directory, "" for the current one, or NoProject
+	User    string   // "root", "UID" or "UID:GID"; "" leaves it to the backend
 	Env     []string // "K" or "K=V", on top of what is built
 	Mounts  []sandbox.Mount
+	UserNS  bool      // let programs make user namespaces
 	Discard bool      // throw the changes away
 	Export  io.Writer // takes the changes as a tar; nil: no export
 	Args    []string
@@ -52,6 +55,7 @@ type Result struct {
 	Backend   string
 	Exit      sandbox.Exit
 	Workspace *Changes // nil if nothing was changed
+	Denied    []sandbox.Denial
 }
 
 // Changes are what the program changed in the project.
@@ -156,7 +160,7 @@ func (r *run) prepare() error {
 		return &sandbox.Error{Code: sandbox.CodeNotFound, Op: "run", Err: fmt.Errorf("the current directory: %w", err),
 			Hint: "change to a directory that exists"}
 	}
-	p := places{cwd: cwd, home: r.hostHome(), wall: []string{r.dirs.Runtime, r.dirs.State}, hostRO: host.SystemDirs}
+	p := places{cwd: cwd, home: r.hostHome(), wall: []string{r.dirs.Runtime, r.dirs.State}, runtime: userRuntime(), hostRO: host.SystemDirs}
 	r.spec = sandbox.Spec{ID: sandbox.NewID(), User: r.caller, Trace: r.req.Trace}
 	var inside string
 	if r.spec.Project, inside, err = p.project(r.req.Project); err != nil {
@@ -168,10 +172,21 @@ func (r *run) prepare() error {
 	if r.spec.Mounts, err = p.mounts(r.req.Mounts); err != nil {
 		return err
 	}
+	if r.spec.As, err = parseUser(r.req.User); err != nil {
+		return err
+	}
+	r.spec.AllowUserNS = r.req.UserNS
+	if err := r.granted(); err != nil {
+		return err
+	}
 	for _, m := range r.spec.Mounts {
 		if m.Source == r.spec.Project && m.Mode == sandbox.MountThrowAway {
 			return &sandbox.Error{Code: sandbox.CodeInvalid, Op: "run", Err: fmt.Errorf("--share %s is the project itself", m.Source),
 				Hint: "its changes are kept aside anyway; use --discard to throw them away"}
+		}
+		if m.Source == r.spec.Project && m.Mode == sandbox.MountReadWrite {
+			return &sandbox.Error{Code: sandbox.CodeRefused, Op: "run", Err: fmt.Errorf("--rw %s is the project itself: nothing would be kept aside for you to look at", m.Source),
+				Hint: "name the one directory in it that should change at once, such as a build directory"}
 		}
 	}
 	env, err := environment(os.Environ(), r.caller, r.req.Env)
@@ -193,6 +208,15 @@ func (r *run) hostHome() string {
 		return home
 	}
 	return r.caller.Home
+}
+
+// userRuntime is the directory of the user's own services.
+func userRuntime() string {
+	dir, _, err := resolve("/", os.Getenv("XDG_RUNTIME_DIR"))
+	if err != nil || dir == "/" {
+		return ""
+	}
+	return dir
 }
 
 func names(backends []sandbox.Backend) string {
@@ -276,6 +300,9 @@ func (r *run) finish(failed error) error {
 		return err
 	}
 	if r.box != nil {
+		if d, ok := sandbox.As[sandbox.DenialLister](r.box); ok {
+			defer func() { r.result.Denied = d.Denied() }()
+		}
 		if err := r.box.Destroy(context.Background()); err != nil {
 			r.dir.Release() // what is left stays recorded, for gc
 			if r.work != nil {

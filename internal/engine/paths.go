@@ -18,10 +18,11 @@ const NoProject = "none"
 
 // places are the paths that requests are checked against.
 type places struct {
-	cwd    string
-	home   string   // as the host has it
-	wall   []string // our own directories
-	hostRO []string // system directories
+	cwd     string
+	home    string   // as the host has it
+	wall    []string // our own directories
+	runtime string   // $XDG_RUNTIME_DIR, "" if there is none: full of sockets
+	hostRO  []string // system directories
 }
 
 // project resolves what the user named: the project and the directory inside which
@@ -71,15 +72,15 @@ func (p places) project(name string) (project, dir string, err error) {
 	return path, dir, nil
 }
 
-// mounts resolves --ro and --share paths, leaves out doubles and orders them outer
+// flags are the flags by which mounts are asked for.
+var flags = map[sandbox.MountMode]string{sandbox.MountReadOnly: "--ro", sandbox.MountThrowAway: "--share", sandbox.MountReadWrite: "--rw"}
+
+// mounts resolves --ro, --share and --rw paths, leaves out doubles and orders them outer
 // directories first.
 func (p places) mounts(wanted []sandbox.Mount) ([]sandbox.Mount, error) {
 	var all []sandbox.Mount
 	for _, m := range wanted {
-		flag := "--ro"
-		if m.Mode == sandbox.MountThrowAway {
-			flag = "--share"
-		}
+		flag := flags[m.Mode]
 		refuse := func(code sandbox.Code, hint, format string, args ...any) ([]sandbox.Mount, error) {
 			return nil, &sandbox.Error{Code: code, Op: "run", Hint: hint,
 				Err: fmt.Errorf("%s %s: %w", flag, m.Source, fmt.Errorf(format, args...))}
@@ -94,6 +95,10 @@ func (p places) mounts(wanted []sandbox.Mount) ([]sandbox.Mount, error) {
 			return refuse(sandbox.CodeRefused, "name the one directory below it that the program needs", "that would show your whole home directory")
 		case host.Below(path, "/proc", "/sys", "/dev"):
 			return refuse(sandbox.CodeRefused, "what a program needs of it is there already", "the kernel's interfaces are not shown")
+		case host.Below(path, "/run", "/var/run") || p.runtime != "" && (host.Below(path, p.runtime) || host.Below(p.runtime, path)):
+			return refuse(sandbox.CodeRefused, "name the one file that the program needs, copied elsewhere", "the sockets of this host's services are there")
+		case m.Mode == sandbox.MountReadWrite && (slices.Contains(p.hostRO, path) || host.Below(path, "/etc", "/boot", "/usr", "/bin", "/sbin", "/lib", "/lib64")):
+			return refuse(sandbox.CodeRefused, "nothing grants this", "a program that writes there takes over the host")
 		case m.Mode == sandbox.MountThrowAway && !info.IsDir():
 			return refuse(sandbox.CodeInvalid, "use --ro for a single file", "only a directory can be shared")
 		case !info.IsDir() && !info.Mode().IsRegular():
@@ -102,10 +107,15 @@ func (p places) mounts(wanted []sandbox.Mount) ([]sandbox.Mount, error) {
 		if err := p.clearOfWall(flag, path); err != nil {
 			return nil, err
 		}
+		if info.IsDir() {
+			if err := holdsSockets(path); err != nil {
+				return refuse(sandbox.CodeRefused, "name what the program needs, without the socket", "%w", err)
+			}
+		}
 		m.Source = path
 		if i := slices.IndexFunc(all, func(o sandbox.Mount) bool { return o.Source == path }); i >= 0 {
 			if all[i].Mode != m.Mode {
-				return refuse(sandbox.CodeInvalid, "use one of the two", "it is given with --ro and with --share")
+				return refuse(sandbox.CodeInvalid, "use one of the two", "it is given with %s and with %s", flags[all[i].Mode], flag)
 			}
 			continue
 		}

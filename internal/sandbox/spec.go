@@ -12,9 +12,11 @@ type Spec struct {
 	Dir string // the sandbox's own directory on the host, mode 0700, made and removed by the engine
 
 	User    User   // who the caller is: whose home and name are shown inside
+	As      *IDs   // as whom programs run inside; nil: as the project's owner, or who the backend finds right
 	Project string // host directory shown copy-on-write at its own path; "" is none
 	Layers  string // host directory that takes the changes: see LayerUpper; "" only if nothing needs it
 	Mounts  []Mount
+	Hide    []string // files and directories of the project that appear empty inside
 
 	// AllowUserNS lets programs make user namespaces, as a browser's own sandbox does.
 	// SyscallsFiltered does not hold then: with a namespace of its own a program reaches
@@ -43,6 +45,9 @@ type User struct {
 	GitName, GitEmail string
 }
 
+// IDs are a user's and a group's number inside a sandbox.
+type IDs struct{ UID, GID int }
+
 // The layout below Spec.Layers, shared by package workspace, which makes the
 // directories and reads them afterwards, and the backends, which mount them.
 const (
@@ -58,6 +63,7 @@ type MountMode int
 const (
 	MountReadOnly  MountMode = iota + 1 // reads only
 	MountThrowAway                      // writes succeed and are forgotten with the sandbox
+	MountReadWrite                      // writes go to the host's file, at once
 )
 
 // Mount shows a host file or directory inside, at its own path.

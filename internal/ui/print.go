@@ -18,8 +18,13 @@ func PaletteFor(f *os.File) Palette {
 	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
 		return false
 	}
+	return Palette(IsTerminal(f))
+}
+
+// IsTerminal reports whether f is a terminal.
+func IsTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return Palette(err == nil)
+	return err == nil
 }
 
 // The colours in use.
@@ -51,6 +56,16 @@ func (p Palette) Error(w io.Writer, err error, hint string) {
 	if hint != "" {
 		fmt.Fprintf(w, "  %s %s\n", p.paint(green, "fix:"), Neutral(hint))
 	}
+}
+
+// Note writes something that the user should know and, if there is one, the flag that
+// would change it.
+func (p Palette) Note(w io.Writer, text, allow string) {
+	fmt.Fprintf(w, "%s %s", p.paint(yellow, "ringwall:"), text)
+	if allow != "" {
+		fmt.Fprintf(w, " %s", p.paint(dim, "("+allow+" would allow it)"))
+	}
+	fmt.Fprintln(w)
 }
 
 // Step writes a finished step with its time.

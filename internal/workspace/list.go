@@ -42,6 +42,9 @@ func (s *Store) look(id string) (*Workspace, error) {
 	if err == nil {
 		return w, nil
 	}
+	if info, e := os.Stat(filepath.Join(w.dir, recordName)); e == nil && info.Size() > 0 {
+		return nil, err // somebody wrote something that we do not understand
+	}
 	// The record is written before the upper is made and removed after it.
 	if _, e := os.Lstat(w.UpperDir()); e == nil {
 		if err = w.load(); err != nil { // not there by now either
@@ -56,6 +59,9 @@ func (s *Store) look(id string) (*Workspace, error) {
 	defer abandoned.Close()
 	// Its owner died while it made or removed it. Recover removes it.
 	w.rec = Record{Schema: Schema, ID: id, State: StateActive}
+	if info, err := os.Stat(w.dir); err == nil {
+		w.rec.Created, w.rec.Updated = info.ModTime(), info.ModTime()
+	}
 	return w, nil
 }
 

@@ -102,7 +102,7 @@ func (c *creation) identify(context.Context) error {
 	}
 	switch {
 	case caller.UID != 0:
-		c.id = identify(caller, owner, 0)
+		c.id = identify(caller, owner, c.spec.As, 0)
 	case c.backend.omits("idmap"):
 		c.id = unmapped(owner)
 	default:
@@ -111,7 +111,7 @@ func (c *creation) identify(context.Context) error {
 			return err
 		}
 		c.ids = ids
-		c.id = identify(caller, owner, ids.base)
+		c.id = identify(caller, owner, c.spec.As, ids.base)
 	}
 	return nil
 }

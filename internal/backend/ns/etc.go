@@ -11,8 +11,9 @@ import (
 // name and content.
 func synthesised(u sandbox.User, id identity) [][2]string {
 	uid, gid := id.uids.inside, id.gids.inside
-	passwd := "root:x:0:0:root:/root:/usr/sbin/nologin\n"
+	passwd := "root:x:0:0:root:" + u.Home + ":/bin/sh\n"
 	if uid != 0 {
+		passwd = "root:x:0:0:root:/root:/usr/sbin/nologin\n"
 		passwd += fmt.Sprintf("%s:x:%d:%d::%s:/bin/sh\n", u.Name, uid, gid, u.Home)
 	}
 	group := "root:x:0:\n"

@@ -27,31 +27,49 @@ type idMaps struct {
 	disk    []syscall.SysProcIDMap // on disk ↔ host, for id-mapped mounts; nil: not mapped
 }
 
-// singleID is the map of an ordinary user: exactly one id, the user's own.
-func singleID(id int) idMaps {
-	return idMaps{inside: id, sandbox: []syscall.SysProcIDMap{{ContainerID: id, HostID: id, Size: 1}}}
+// singleID is the map of an ordinary user: exactly one id, the user's own, whatever it
+// is called inside.
+func singleID(inside, own int) idMaps {
+	return idMaps{inside: inside, sandbox: []syscall.SysProcIDMap{{ContainerID: inside, HostID: own, Size: 1}}}
 }
 
+// asOwner asks for the id that the owner of the project has.
+const asOwner = -1
+
 // ownRange is the map of a sandbox that root started: a range of host ids from base
-// on that own nothing. The program has the id of the project's owner. An owner of 0
-// swaps places with 1000: programs are never root inside, and what they make ends up
-// root's on disk, as what root itself makes does.
-func ownRange(base, owner int) idMaps {
-	inside := owner
-	if owner == 0 {
-		inside = defaultID
+// on that own nothing. The program has the id want or, with asOwner, that of the
+// project's owner; only root's becomes 1000: programs are root inside only if they are
+// asked to be. On disk the program's id and the owner's swap places, so what a program
+// makes belongs to who owns the project.
+func ownRange(base, owner, want int) idMaps {
+	inside := want
+	if want == asOwner {
+		if inside = owner; owner == 0 {
+			inside = defaultID
+		}
 	}
 	m := idMaps{inside: inside, sandbox: direct(base, inside)}
-	if owner != 0 {
+	if owner == inside {
 		m.disk = m.sandbox
 		return m
 	}
-	m.disk = []syscall.SysProcIDMap{
-		{ContainerID: 0, HostID: base + defaultID, Size: 1},
-		{ContainerID: 1, HostID: base + 1, Size: defaultID - 1},
-		{ContainerID: defaultID, HostID: base, Size: 1},
-		{ContainerID: defaultID + 1, HostID: base + defaultID + 1, Size: rangeSize - defaultID - 1},
+	add := func(disk, in, size int) {
+		if size > 0 {
+			m.disk = append(m.disk, syscall.SysProcIDMap{ContainerID: disk, HostID: base + in, Size: size})
+		}
 	}
+	low, high := min(owner, inside), max(owner, inside)
+	if high >= rangeSize { // that id on disk is the owner's, and nobody takes its place
+		add(0, 0, low)
+		add(owner, inside, 1)
+		add(low+1, low+1, rangeSize-low-1)
+		return m
+	}
+	add(0, 0, low)
+	add(low, high, 1)
+	add(low+1, low+1, high-low-1)
+	add(high, low, 1)
+	add(high+1, high+1, rangeSize-high-1)
 	return m
 }
 
@@ -75,17 +93,25 @@ type identity struct {
 }
 
 // identify decides who programs are: caller is who asks, owner who owns the project
-// (root if there is none).
-func identify(caller, owner sandbox.User, base int) identity {
+// (root if there is none), as whom programs are to run, nil if that does not matter.
+func identify(caller, owner sandbox.User, as *sandbox.IDs, base int) identity {
 	if caller.UID != 0 {
-		return identity{uids: singleID(caller.UID), gids: singleID(caller.GID)}
+		want := sandbox.IDs{UID: caller.UID, GID: caller.GID}
+		if as != nil {
+			want = *as
+		}
+		return identity{uids: singleID(want.UID, caller.UID), gids: singleID(want.GID, caller.GID)}
 	}
-	return identity{uids: ownRange(base, owner.UID), gids: ownRange(base, owner.GID), ranged: true, mapped: true}
+	want := sandbox.IDs{UID: asOwner, GID: asOwner}
+	if as != nil {
+		want = *as
+	}
+	return identity{uids: ownRange(base, owner.UID, want.UID), gids: ownRange(base, owner.GID, want.GID), ranged: true, mapped: true}
 }
 
 // unmapped is the control without id mapping: root's sandbox with the host's ids.
 func unmapped(owner sandbox.User) identity {
 	all := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: rangeSize}}
-	uid, gid := ownRange(0, owner.UID).inside, ownRange(0, owner.GID).inside
+	uid, gid := ownRange(0, owner.UID, asOwner).inside, ownRange(0, owner.GID, asOwner).inside
 	return identity{uids: idMaps{inside: uid, sandbox: all}, gids: idMaps{inside: gid, sandbox: all}, ranged: true}
 }

@@ -206,8 +206,13 @@ func (p *planner) project(s sandbox.Spec) {
 	}
 	for i, m := range s.Mounts {
 		add := func() { p.bind(m.Source, true) }
-		if m.Mode == sandbox.MountThrowAway {
+		switch m.Mode {
+		case sandbox.MountThrowAway:
 			add = func() { overlay(m.Source, sandbox.LayerShare+strconv.Itoa(i)) }
+		case sandbox.MountReadWrite:
+			add = func() {
+				p.op(guest.Op{Kind: guest.OpBind, Target: m.Source, Source: p.source(m.Source, false, true)})
+			}
 		}
 		all = append(all, shown{m.Source, add})
 	}
@@ -219,6 +224,9 @@ func (p *planner) project(s sandbox.Spec) {
 		}
 		p.ownParents(s.User.Home, a.path, outer)
 		a.add()
+	}
+	for _, path := range s.Hide {
+		p.op(guest.Op{Kind: guest.OpMask, Target: path})
 	}
 }
 

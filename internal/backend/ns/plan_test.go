@@ -77,8 +77,8 @@ func TestPlan(t *testing.T) {
 		Mounts: []sandbox.Mount{{Source: "/home/ann/src/app/vendor", Mode: sandbox.MountReadOnly},
 			{Source: "/home/ann/.cache/go-build", Mode: sandbox.MountThrowAway}}}
 	for name, id := range map[string]identity{
-		"user": identify(spec.User, sandbox.User{UID: 1000, GID: 100}, 0),
-		"root": identify(sandbox.User{}, sandbox.User{}, firstBase),
+		"user": identify(spec.User, sandbox.User{UID: 1000, GID: 100}, nil, 0),
+		"root": identify(sandbox.User{}, sandbox.User{}, nil, firstBase),
 	} {
 		setup, own := plan(host, spec, id, nil)
 		got := describe(setup, own)
