@@ -15,8 +15,15 @@ type Result struct {
 	Status    int        `json:"status"` // with which ringwall itself ended
 	Usage     Usage      `json:"usage"`
 	Workspace *Workspace `json:"workspace"` // null if nothing was changed
+	Hidden    []Hidden   `json:"hidden"`    // key-like files of the project that were not shown
 	Denied    []Denial   `json:"denied"`    // what was tried and refused, in the order in which it came first
 	Error     *Error     `json:"error"`     // null unless Ringwall itself failed
+}
+
+// Hidden is a file or directory of the project that appeared empty inside.
+type Hidden struct {
+	Path string `json:"path"` // below the project
+	Why  string `json:"why"`
 }
 
 // Denial is something that no honest program needs in a sandbox, and that one tried.

@@ -47,7 +47,10 @@ func (r *report) write(res engine.Result, status int, err error) {
 		a, m, d := workspace.Count(w.List)
 		v.Workspace = &api.Workspace{ID: w.ID, Kept: w.Kept, Added: a, Modified: m, Deleted: d}
 	}
-	v.Denied = []api.Denial{}
+	v.Hidden, v.Denied = []api.Hidden{}, []api.Denial{}
+	for _, f := range res.Hidden {
+		v.Hidden = append(v.Hidden, api.Hidden{Path: f.Path, Why: f.Why})
+	}
 	for _, d := range res.Denied {
 		v.Denied = append(v.Denied, api.Denial{Call: d.Call, Detail: d.Detail, Program: d.Program, Count: d.Count, Allow: d.Hint})
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ringwall/ringwall/internal/backend/ns"
 	"github.com/ringwall/ringwall/internal/engine"
+	"github.com/ringwall/ringwall/internal/keyfiles"
 	"github.com/ringwall/ringwall/internal/sandbox"
 	"github.com/ringwall/ringwall/internal/ui"
 )
@@ -28,6 +29,7 @@ type runFlags struct {
 	ro      []string
 	share   []string
 	rw      []string
+	show    []string
 	user    string
 	userNS  bool
 	discard bool
@@ -72,6 +74,7 @@ found, 126 if it could not be executed, 125 if Ringwall itself failed.`,
 	fl.StringArrayVar(&f.ro, "ro", nil, "show `PATH` read-only at its own place; repeatable")
 	fl.StringArrayVar(&f.share, "share", nil, "show `DIR` with writes that are thrown away, for tool caches; repeatable")
 	fl.StringArrayVar(&f.rw, "rw", nil, "show `PATH` with writes that go through to it at once; repeatable. Outside the\nproject it takes a terminal or --unsafe")
+	fl.StringArrayVar(&f.show, "show", nil, "show the key-like file `PATH` of the project, which is hidden by default;\nrepeatable")
 	fl.StringVar(&f.user, "user", "", "run as `UID[:GID]` inside, or as root (default the project's owner)")
 	fl.BoolVar(&f.userNS, "allow-userns", false, "let the command make user namespaces, as browsers do for their own sandbox;\nweakens syscalls-filtered, takes a terminal or --unsafe")
 	fl.BoolVar(&f.discard, "discard", false, "throw the changes away after listing them")
@@ -116,7 +119,7 @@ func (f *runFlags) run(ctx context.Context, args []string) (status int, err erro
 
 func (f *runFlags) inEngine(ctx context.Context, args []string) (res engine.Result, err error) {
 	req := engine.Request{Backend: f.backend, Unsafe: f.unsafe, Person: ui.IsTerminal(os.Stdin) && ui.IsTerminal(os.Stderr),
-		Project: f.project, User: f.user, UserNS: f.userNS, Env: f.env, Discard: f.discard,
+		Project: f.project, User: f.user, UserNS: f.userNS, Show: f.show, Env: f.env, Discard: f.discard,
 		Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	for _, p := range f.ro {
 		req.Mounts = append(req.Mounts, sandbox.Mount{Source: p, Mode: sandbox.MountReadOnly})
@@ -169,6 +172,7 @@ const mostChanges = 20
 // summary says what was refused and what was changed; nothing if nothing was.
 func (f *runFlags) summary(res engine.Result) {
 	p := ui.PaletteFor(os.Stderr)
+	hidden(p, res.Hidden)
 	denied(p, res.Denied)
 	w := res.Workspace
 	if w == nil {
@@ -190,6 +194,25 @@ func (f *runFlags) summary(res engine.Result) {
 	} else {
 		fmt.Fprintln(os.Stderr, "ringwall: the project is as it was; these changes are thrown away")
 	}
+}
+
+// mostHidden is how many hidden files the summary names.
+const mostHidden = 5
+
+// hidden says which key-like files the command found empty.
+func hidden(p ui.Palette, all []keyfiles.Found) {
+	if len(all) == 0 {
+		return
+	}
+	var names []string
+	for i, f := range all {
+		if i == mostHidden {
+			names = append(names, fmt.Sprintf("%d more", len(all)-mostHidden))
+			break
+		}
+		names = append(names, ui.Neutral(f.Path))
+	}
+	fmt.Fprintf(os.Stderr, "%s hidden, as they look like keys: %s\n", p.Prefix(), strings.Join(names, ", "))
 }
 
 // mostDenied is how many refusals the summary lists.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ringwall/ringwall/internal/host"
+	"github.com/ringwall/ringwall/internal/keyfiles"
 	"github.com/ringwall/ringwall/internal/rundir"
 	"github.com/ringwall/ringwall/internal/sandbox"
 	"github.com/ringwall/ringwall/internal/workspace"
@@ -38,6 +39,7 @@ type Request struct {
 	User    string   // "root", "UID" or "UID:GID"; "" leaves it to the backend
 	Env     []string // "K" or "K=V", on top of what is built
 	Mounts  []sandbox.Mount
+	Show    []string  // key-like files of the project that are not hidden
 	UserNS  bool      // let programs make user namespaces
 	Discard bool      // throw the changes away
 	Export  io.Writer // takes the changes as a tar; nil: no export
@@ -54,7 +56,8 @@ type Result struct {
 	ID        string
 	Backend   string
 	Exit      sandbox.Exit
-	Workspace *Changes // nil if nothing was changed
+	Workspace *Changes         // nil if nothing was changed
+	Hidden    []keyfiles.Found // what of the project was not shown
 	Denied    []sandbox.Denial
 }
 
@@ -90,6 +93,7 @@ type run struct {
 	backend sandbox.Backend
 	spec    sandbox.Spec
 	cmd     sandbox.Cmd
+	show    []string // paths of key-like files that are not hidden
 	dir     *rundir.Dir
 	work    *workspace.Workspace // nil if the request needs none
 	box     sandbox.Sandbox
@@ -116,6 +120,7 @@ func (r *run) do(ctx context.Context) (err error) {
 		return err
 	}
 	r.step("state")
+	r.hide(ctx)
 	if r.box, err = r.backend.Create(ctx, r.spec); err != nil {
 		return err
 	}
@@ -173,6 +178,9 @@ func (r *run) prepare() error {
 		return err
 	}
 	if r.spec.As, err = parseUser(r.req.User); err != nil {
+		return err
+	}
+	if r.show, err = p.show(r.spec.Project, r.req.Show); err != nil {
 		return err
 	}
 	r.spec.AllowUserNS = r.req.UserNS

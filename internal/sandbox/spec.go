@@ -16,7 +16,6 @@ type Spec struct {
 	Project string // host directory shown copy-on-write at its own path; "" is none
 	Layers  string // host directory that takes the changes: see LayerUpper; "" only if nothing needs it
 	Mounts  []Mount
-	Hide    []string // files and directories of the project that appear empty inside
 
 	// AllowUserNS lets programs make user namespaces, as a browser's own sandbox does.
 	// SyscallsFiltered does not hold then: with a namespace of its own a program reaches
@@ -26,6 +25,10 @@ type Spec struct {
 	// MakeLayers makes what Layers names. Create calls it once before it uses them, at
 	// a moment at which it would have to wait anyway. Nil: they are there.
 	MakeLayers func() error
+
+	// Hide returns files and directories of the project that appear empty inside. Create
+	// calls it once, as it does MakeLayers. Nil: there are none.
+	Hide func() ([]string, error)
 
 	// Own records a host resource before it is made, so that a later run can
 	// remove it should this one die. Nil: nothing is recorded.

@@ -58,10 +58,13 @@ func (p Palette) Error(w io.Writer, err error, hint string) {
 	}
 }
 
+// Prefix is what our own lines begin with that tell the user something.
+func (p Palette) Prefix() string { return p.paint(yellow, "ringwall:") }
+
 // Note writes something that the user should know and, if there is one, the flag that
 // would change it.
 func (p Palette) Note(w io.Writer, text, allow string) {
-	fmt.Fprintf(w, "%s %s", p.paint(yellow, "ringwall:"), text)
+	fmt.Fprintf(w, "%s %s", p.Prefix(), text)
 	if allow != "" {
 		fmt.Fprintf(w, " %s", p.paint(dim, "("+allow+" would allow it)"))
 	}

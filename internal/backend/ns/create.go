@@ -215,7 +215,14 @@ func (c *creation) makeLayers(context.Context) error {
 // openSources decides what the sandbox shows and opens the part of it that is to be
 // id-mapped, while the guest is starting.
 func (c *creation) openSources(context.Context) error {
-	c.setup, c.own = plan(realHost{}, c.spec, c.id, c.backend.cfg.Omit)
+	var hide []string
+	if c.spec.Hide != nil {
+		var err error
+		if hide, err = c.spec.Hide(); err != nil {
+			return err
+		}
+	}
+	c.setup, c.own = plan(realHost{}, c.spec, hide, c.id, c.backend.cfg.Omit)
 	if len(c.own) == 0 {
 		return nil
 	}

@@ -65,7 +65,7 @@ type planner struct {
 
 // plan says how to build the sandbox of s, from nothing: what is forgotten here is
 // missing inside, never exposed. own lists the sources that we open and attach.
-func plan(h hostView, s sandbox.Spec, id identity, omit []string) (setup guest.Setup, own []string) {
+func plan(h hostView, s sandbox.Spec, hide []string, id identity, omit []string) (setup guest.Setup, own []string) {
 	p := &planner{host: h, remap: id.mapped}
 	p.setup = guest.Setup{Version: guest.Version, UID: id.uids.inside, GID: id.gids.inside, Range: id.ranged, UserNS: s.AllowUserNS, Hostname: hostname, Omit: omit}
 	for _, d := range systemDirs {
@@ -83,6 +83,9 @@ func plan(h hostView, s sandbox.Spec, id identity, omit []string) (setup guest.S
 	}
 	p.home(s.User)
 	p.project(s)
+	for _, path := range hide {
+		p.op(guest.Op{Kind: guest.OpMask, Target: path})
+	}
 	p.proc(slices.Contains(omit, "pidns"))
 	return p.setup, p.own
 }
@@ -224,9 +227,6 @@ func (p *planner) project(s sandbox.Spec) {
 		}
 		p.ownParents(s.User.Home, a.path, outer)
 		a.add()
-	}
-	for _, path := range s.Hide {
-		p.op(guest.Op{Kind: guest.OpMask, Target: path})
 	}
 }
 

@@ -80,7 +80,7 @@ func TestPlan(t *testing.T) {
 		"user": identify(spec.User, sandbox.User{UID: 1000, GID: 100}, nil, 0),
 		"root": identify(sandbox.User{}, sandbox.User{}, nil, firstBase),
 	} {
-		setup, own := plan(host, spec, id, nil)
+		setup, own := plan(host, spec, []string{"/src/app/.env"}, id, nil)
 		got := describe(setup, own)
 		file := filepath.Join("testdata", "plan-"+name+".golden")
 		if *update {

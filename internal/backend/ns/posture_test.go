@@ -36,7 +36,7 @@ func TestPostureMissesNothing(t *testing.T) {
 				}
 			}
 			// The plan of a whole sandbox is what it is held against.
-			whole, _ := plan(realHost{}, c.spec, c.id, nil)
+			whole, _ := plan(realHost{}, c.spec, nil, c.id, nil)
 			err := checkPosture(c.pid, c.id, whole)
 			if err == nil {
 				if err = c.client.Seal(t.Context()); err == nil {
