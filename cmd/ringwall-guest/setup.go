@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/internal/guest"
+	"github.com/ringwall/ringwall/internal/linux/paths"
 )
 
 // builder builds the sandbox. Its working directory is the new root from newRoot
@@ -75,11 +76,7 @@ func (b *builder) openSources(fds []int) *failure {
 			fds = fds[1:]
 			continue
 		}
-		flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
-		if s.Recursive {
-			flags |= unix.AT_RECURSIVE
-		}
-		fd, err := unix.OpenTree(unix.AT_FDCWD, s.Path, flags)
+		fd, err := paths.OpenTree(s.Path, s.Recursive, s.NoLinks)
 		if err != nil {
 			return fail("sources", s.Path, err)
 		}

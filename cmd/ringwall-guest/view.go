@@ -277,17 +277,21 @@ func (b *builder) mask(path string) error {
 	if err := unix.Fstat(target, &st); err != nil {
 		return err
 	}
-	const cover = ".empty"
-	flags := 0
+	attrs := unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC | b.readOnly()
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		err, flags = unix.Mkdir(cover, 0o555), unix.AT_REMOVEDIR
-	} else {
-		err = unix.Mknod(cover, unix.S_IFREG|0o444, 0)
+		m, err := newFS("tmpfs", b.attrs(attrs), "mode", "0555")
+		if err != nil {
+			return err
+		}
+		defer unix.Close(m)
+		return attach(m, target)
 	}
-	if err != nil {
+	// Unlike a directory, a file can be removed and still be opened.
+	const cover = ".empty"
+	if err := unix.Mknod(cover, unix.S_IFREG|0o444, 0); err != nil {
 		return err
 	}
-	defer unix.Unlinkat(unix.AT_FDCWD, cover, flags)
+	defer unix.Unlink(cover)
 	src, err := openBeneath(cover)
 	if err != nil {
 		return err
@@ -298,7 +302,7 @@ func (b *builder) mask(path string) error {
 		return err
 	}
 	defer unix.Close(m)
-	if err := b.setAttr(m, "", unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC|b.readOnly(), unix.AT_EMPTY_PATH); err != nil {
+	if err := b.setAttr(m, "", attrs, unix.AT_EMPTY_PATH); err != nil {
 		return err
 	}
 	return attach(m, target)

@@ -15,8 +15,9 @@ type Setup struct {
 // Source is a host file or directory that Ops mount: a path, which the guest opens
 // with its own rights before it leaves the host's root, or an attached descriptor.
 type Source struct {
-	Path      string // absolute, without symbolic links; "" if a descriptor is attached
+	Path      string // absolute; "" if a descriptor is attached
 	Recursive bool   // with the mounts below it
+	NoLinks   bool   // a symbolic link in Path is an error: whoever can change it must not choose what is shown
 }
 
 // OpKind is what an Op makes.
@@ -111,6 +112,7 @@ func (m Setup) Encode() []byte {
 	for _, s := range m.Sources {
 		e.string(s.Path)
 		e.bool(s.Recursive)
+		e.bool(s.NoLinks)
 	}
 	e.int(len(m.Ops))
 	for _, o := range m.Ops {
@@ -132,10 +134,10 @@ func (m Setup) Encode() []byte {
 func DecodeSetup(b []byte) (Setup, error) {
 	d := decoder{b: b}
 	m := Setup{Version: d.int(), UID: d.int(), GID: d.int(), Range: d.bool(), UserNS: d.bool(), Hostname: d.string()}
-	if n := d.count(9); n > 0 {
+	if n := d.count(10); n > 0 {
 		m.Sources = make([]Source, 0, n)
 		for range n {
-			m.Sources = append(m.Sources, Source{Path: d.string(), Recursive: d.bool()})
+			m.Sources = append(m.Sources, Source{Path: d.string(), Recursive: d.bool(), NoLinks: d.bool()})
 		}
 	}
 	if n := d.count(51); n > 0 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringwall/ringwall/internal/guest"
 	"github.com/ringwall/ringwall/internal/guest/client"
+	"github.com/ringwall/ringwall/internal/linux/paths"
 	"github.com/ringwall/ringwall/internal/linux/pidfd"
 	"github.com/ringwall/ringwall/internal/linux/userns"
 	"github.com/ringwall/ringwall/internal/sandbox"
@@ -240,7 +241,7 @@ func (c *creation) openSources(context.Context) error {
 		if src.Path != "" {
 			continue
 		}
-		fd, err := openMapped(c.own[next], src.Recursive, idmap)
+		fd, err := openMapped(c.own[next], src.Recursive, src.NoLinks, idmap)
 		if err != nil {
 			return err
 		}
@@ -251,14 +252,12 @@ func (c *creation) openSources(context.Context) error {
 }
 
 // openMapped returns a detached id-mapped copy of the mount at path.
-func openMapped(path string, recursive bool, idmap int) (int, error) {
-	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+func openMapped(path string, recursive, noLinks bool, idmap int) (int, error) {
 	deep := uint(unix.AT_EMPTY_PATH)
 	if recursive {
-		flags |= unix.AT_RECURSIVE
 		deep |= unix.AT_RECURSIVE
 	}
-	fd, err := unix.OpenTree(unix.AT_FDCWD, path, flags)
+	fd, err := paths.OpenTree(path, recursive, noLinks)
 	if err != nil {
 		return -1, fmt.Errorf("%s: %w", path, err)
 	}

@@ -57,16 +57,17 @@ func (realHost) ReadDir(p string) ([]os.DirEntry, error) { return os.ReadDir(p) 
 
 // planner collects the Setup of one sandbox.
 type planner struct {
-	host  hostView
-	setup guest.Setup
-	own   []string // sources to be opened by us, with our rights: their paths, in order
-	remap bool     // open project, layers and mounts ourselves, to id-map them
+	host   hostView
+	setup  guest.Setup
+	own    []string // sources to be opened by us, with our rights: their paths, in order
+	follow bool     // the control that follows links
+	remap  bool     // open project, layers and mounts ourselves, to id-map them
 }
 
 // plan says how to build the sandbox of s, from nothing: what is forgotten here is
 // missing inside, never exposed. own lists the sources that we open and attach.
 func plan(h hostView, s sandbox.Spec, hide []string, id identity, omit []string) (setup guest.Setup, own []string) {
-	p := &planner{host: h, remap: id.mapped}
+	p := &planner{host: h, remap: id.mapped, follow: slices.Contains(omit, "links")}
 	p.setup = guest.Setup{Version: guest.Version, UID: id.uids.inside, GID: id.gids.inside, Range: id.ranged, UserNS: s.AllowUserNS, Hostname: hostname, Omit: omit}
 	for _, d := range systemDirs {
 		p.show(d)
@@ -96,7 +97,9 @@ func (p *planner) op(o guest.Op) { p.setup.Ops = append(p.setup.Ops, o) }
 // by us where they are to be id-mapped, the system's always by the guest: under its
 // own uid, to which only what everybody may read is readable.
 func (p *planner) source(path string, recursive, callers bool) int {
-	src := guest.Source{Path: path, Recursive: recursive}
+	// A caller's path was free of links when it was checked. Another sandbox that may
+	// write there could swap it for one since (CVE-2021-30465 is the pattern).
+	src := guest.Source{Path: path, Recursive: recursive, NoLinks: callers && !p.follow}
 	if callers && p.remap {
 		src.Path = ""
 		p.own = append(p.own, path)

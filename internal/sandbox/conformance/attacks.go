@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,9 +15,12 @@ import (
 	"github.com/ringwall/ringwall/internal/sandbox"
 )
 
-// attacks are all attacks that one probe can carry out. Those that take more are in
-// attacks_outside.go.
-var attacks = append([]attack{
+// attacks are all attacks: at least two mechanisms against each guarantee.
+var attacks = slices.Concat(firstAttacks, secondAttacks, outsideAttacks, outsideSecond)
+
+// firstAttacks are those that one probe can carry out. Those whose outcome is seen from
+// the host are in attacks_outside.go.
+var firstAttacks = []attack{
 	{guarantee: sandbox.HostFSHidden, name: "read a file of the host", omit: "rootfs", optional: []string{
 		"read_proc_1_cwd", "read_proc_self_fd_0_.._.._.._..", "read_proc_1_root"},
 		prepare: func(f *fixture) ([]string, string) {
@@ -71,21 +75,7 @@ var attacks = append([]attack{
 			if os.Geteuid() != 0 {
 				return nil, "with a single uid there is none to become"
 			}
-			program, err := os.ReadFile(f.probe)
-			if err != nil {
-				f.Fatal(err)
-			}
-			path := filepath.Join(f.project, "setuid")
-			if err := os.WriteFile(path, program, 0o755); err != nil {
-				f.Fatal(err)
-			}
-			if err := os.Chown(path, 4321, 4321); err != nil {
-				f.Fatal(err)
-			}
-			if err := os.Chmod(path, 0o755|os.ModeSetuid); err != nil {
-				f.Fatal(err)
-			}
-			return []string{"attack-setuid", path}, ""
+			return []string{"attack-setuid", f.copyProbe("setuid", 0o755|os.ModeSetuid)}, ""
 		}},
 	{guarantee: sandbox.CapsDropped, name: "use capabilities", omit: "caps",
 		prepare: func(*fixture) ([]string, string) { return []string{"attack-caps"}, "" }},
@@ -132,7 +122,7 @@ var attacks = append([]attack{
 			}
 			return nil, "the test has no environment"
 		}},
-}, outsideAttacks...)
+}
 
 // echo answers every connection with what it sends.
 func echo(l net.Listener) {

@@ -62,16 +62,9 @@ var outsideAttacks = []attack{
 // hostUID returns the uid that a program of the sandbox has on the host.
 func (f *fixture) hostUID() int {
 	f.Helper()
-	word := "uid-" + f.spec.ID
-	p := f.start(f.cmd("say", word))
-	f.eventually("the program's start", func() bool { return len(hostPIDs(word)) > 0 })
-	uid, err := strconv.Atoi(strings.Fields(statusLine(f, "/proc/"+hostPIDs(word)[0], "Uid"))[0])
+	uid, err := strconv.Atoi(strings.Fields(f.hostStatus("Uid"))[0])
 	if err != nil {
 		f.Fatal(err)
 	}
-	if err := p.Signal(f.ctx, syscall.SIGKILL); err != nil {
-		f.Fatal(err)
-	}
-	f.wait(p)
 	return uid
 }

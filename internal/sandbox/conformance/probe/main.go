@@ -68,11 +68,14 @@ var commands = map[string]func(args []string){
 }
 
 func main() {
-	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "probe: no such command")
-		os.Exit(99)
+	for _, c := range []map[string]func([]string){commands, more} {
+		if len(os.Args) >= 2 && c[os.Args[1]] != nil {
+			c[os.Args[1]](os.Args[2:])
+			return
+		}
 	}
-	commands[os.Args[1]](os.Args[2:])
+	fmt.Fprintln(os.Stderr, "probe: no such command")
+	os.Exit(99)
 }
 
 func check(err error) {
