@@ -235,23 +235,19 @@ func attackKnobs([]string) {
 	}
 }
 
-// relay runs on in a new process as soon as it starts, each a session of its own,
-// for some seconds: whoever kills by list is too late.
+// relay runs on in a new process every few milliseconds, each a session of its own, for
+// some seconds: whoever kills by list is too late.
 func relay(a []string) {
-	end := number(a[1])
-	if int64(end) < time.Now().Unix() {
+	if int64(number(a[1])) < time.Now().Unix() {
 		return
 	}
 	null, err := os.OpenFile("/dev/null", os.O_RDWR, 0)
 	check(err)
-	// Exec fails now and then with EACCES when many do it at once (seen with Linux 6.18),
-	// and the relay must not end by itself.
-	for try := 0; try == 0 || err != nil && try < 50; try++ {
-		_, err = syscall.ForkExec(os.Args[0], []string{os.Args[0], "relay", a[0], a[1]},
-			&syscall.ProcAttr{Files: []uintptr{null.Fd(), null.Fd(), null.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true}})
-	}
+	time.Sleep(10 * time.Millisecond)
+	_, err = syscall.ForkExec("/proc/self/exe", []string{"probe", "relay", a[0], a[1]},
+		&syscall.ProcAttr{Files: []uintptr{null.Fd(), null.Fd(), null.Fd()}, Sys: &syscall.SysProcAttr{Setsid: true}})
 	check(err)
-	time.Sleep(30 * time.Millisecond) // long enough to be seen
+	time.Sleep(300 * time.Millisecond) // long enough to be seen, on a busy machine too
 }
 
 // stopped leaves a process behind that is stopped, with a child of its own that is a
