@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"slices"
 	"time"
 
@@ -53,6 +54,11 @@ func setup(payload []byte, fds []int) (*builder, guest.Ready, *failure) {
 	} {
 		if f := s.run(); f != nil {
 			return nil, guest.Ready{}, f
+		}
+		if b.omits("end:" + s.name) { // failpoints of the tests
+			os.Exit(exitBroken)
+		} else if b.omits("hang:" + s.name) {
+			time.Sleep(time.Minute)
 		}
 		now := time.Now()
 		b.steps = append(b.steps, guest.Step{Name: s.name, Nanos: int64(now.Sub(b.last))})

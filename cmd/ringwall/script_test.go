@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ringwall": func() { os.Exit(cli.Main()) }})
+	testscript.Main(m, map[string]func(){"ringwall": func() { os.Exit(cli.Main()) }, "dier": dier})
 }
 
 // TestScripts plays the files of testdata/script, each in a home and state directory
