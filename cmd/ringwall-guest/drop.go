@@ -44,6 +44,15 @@ func (b *builder) drop() *failure {
 	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
 		return fail("drop", "core limit", err)
 	}
+	if b.setup.PIDs > 0 && !b.omits("pids") {
+		// What counts is the user namespace's own processes of this uid, threads too
+		// (Linux 5.14, kernel/ucount.c; before, those of the uid on the whole host, which
+		// the backend knows).
+		n := uint64(b.setup.PIDs)
+		if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n}); err != nil {
+			return fail("drop", "process limit", err)
+		}
+	}
 	if f := b.becomeUser(); f != nil {
 		return f
 	}

@@ -80,7 +80,7 @@ var rules = []rule{
 	{path: "internal/backend/all", allow: []string{"internal/sandbox", "internal/backend/*"}},
 	{path: "internal/backend/shared", allow: []string{"internal/sandbox", "internal/linux/*"}},
 	// A backend imports neither another backend nor the engine.
-	{path: "internal/backend/*", allow: []string{"internal/sandbox", "internal/backend/shared", "internal/guest/*", "internal/linux/*", "internal/rundir"}},
+	{path: "internal/backend/*", allow: []string{"internal/sandbox", "internal/sandbox/guarantee", "internal/backend/shared", "internal/guest/*", "internal/linux/*", "internal/rundir"}},
 	{path: "internal/engine", allow: []string{"internal/sandbox", "internal/host", "internal/rundir", "internal/workspace", "internal/keyfiles", "internal/linux/*"}},
 	{path: "internal/cli", allow: []string{"api", "internal/*"}},
 	{path: "cmd/ringwall", allow: []string{"internal/cli"}},

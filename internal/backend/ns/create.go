@@ -224,6 +224,9 @@ func (c *creation) openSources(context.Context) error {
 		}
 	}
 	c.setup, c.own = plan(realHost{}, c.spec, hide, c.id, c.backend.cfg.Omit)
+	if !ownCount(os.Geteuid()) {
+		c.setup.PIDs = 0
+	}
 	if len(c.own) == 0 {
 		return nil
 	}

@@ -2,12 +2,17 @@ package ns
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/linux/landlock"
 	"github.com/ringwall/ringwall/internal/linux/seccomp"
 	"github.com/ringwall/ringwall/internal/sandbox"
+	"github.com/ringwall/ringwall/internal/sandbox/guarantee"
 )
 
 // Detect builds a sandbox with a project and takes it apart again. A sandbox exists
@@ -28,10 +33,7 @@ func (b *backend) Detect(ctx context.Context) (sandbox.Report, error) {
 	r.Ready = true
 	r.Checks = append(r.Checks, sandbox.Check{Name: "create", Status: sandbox.StatusOK,
 		Detail: "a sandbox was made with all its layers and taken apart"})
-	r.Guarantees = []sandbox.Guarantee{sandbox.HostFSHidden, sandbox.ROHonoured, sandbox.HostPIDsHidden,
-		sandbox.IPCHidden, sandbox.NoNewPrivs, sandbox.CapsDropped, sandbox.NotHostRoot}
 	if os.Geteuid() == 0 {
-		r.Guarantees = append(r.Guarantees, sandbox.UIDMapped)
 		r.Checks = append(r.Checks, sandbox.Check{Name: "ids", Status: sandbox.StatusOK,
 			Detail: "each sandbox has a range of ids of its own"})
 	} else {
@@ -39,9 +41,43 @@ func (b *backend) Detect(ctx context.Context) (sandbox.Report, error) {
 			Detail: "programs run under your own uid, the only one that an ordinary user may map",
 			Fix:    "as root, each sandbox has a range of ids of its own"})
 	}
-	r.Guarantees = append(r.Guarantees, sandbox.SyscallsFiltered, sandbox.DevicesHidden, sandbox.NetDefaultDeny,
-		sandbox.DiesWhole, sandbox.GuestProtected, sandbox.SecretsAbsent)
+	if abi := landlock.ABI(); abi >= 2 {
+		r.Checks = append(r.Checks, sandbox.Check{Name: "landlock", Status: sandbox.StatusOK,
+			Detail: fmt.Sprintf("ABI %d: what can be written is limited a second time", abi)})
+	} else {
+		r.Checks = append(r.Checks, sandbox.Check{Name: "landlock", Status: sandbox.StatusWeaker,
+			Detail: "this kernel has no Landlock that is of use; no guarantee leans on it", Fix: "Linux 5.19 or later, with landlock in lsm="})
+	}
+	if !ownCount(os.Geteuid()) {
+		r.Checks = append(r.Checks, sandbox.Check{Name: "pids", Status: sandbox.StatusWeaker,
+			Detail: "this kernel counts your processes on the whole host: there is no limit inside", Fix: "Linux 5.14 or later"})
+	}
+	r.Guarantees = declared(os.Geteuid())
 	return r, nil
+}
+
+// declared are the guarantees that hold wherever a sandbox can be built at all.
+func declared(uid int) []sandbox.Guarantee {
+	var all []sandbox.Guarantee
+	for _, row := range guarantee.Table {
+		if row.ID == sandbox.UIDMapped && uid != 0 || row.ID == sandbox.PIDsCapped && !ownCount(uid) {
+			continue
+		}
+		all = append(all, row.ID)
+	}
+	return all
+}
+
+// ownCount reports whether the processes of a sandbox are counted by themselves: root
+// gives each sandbox ids of its own, and since Linux 5.14 each user namespace counts.
+func ownCount(uid int) bool {
+	var u unix.Utsname
+	if uid == 0 || unix.Uname(&u) != nil {
+		return uid == 0
+	}
+	var major, minor int
+	fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	return major > 5 || major == 5 && minor >= 14
 }
 
 // trial makes a sandbox on a project that it makes, and destroys both.

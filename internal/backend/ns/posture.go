@@ -30,6 +30,7 @@ func checkPosture(pid int, id identity, setup guest.Setup) error {
 	for _, check := range []func() error{
 		func() error { return checkStatus(dir, id) },
 		func() error { return checkNamespaces(dir) },
+		func() error { return checkLimits(pid, setup) },
 		func() error { return checkMounts(dir, setup) },
 		func() error { return checkDescriptors(dir) },
 	} {
@@ -64,6 +65,25 @@ func checkStatus(dir string, id identity) error {
 	}
 	if len(want) > 0 {
 		return wrong("the kernel does not tell %v", want)
+	}
+	return nil
+}
+
+// checkLimits finds the limits of the processes that will be forked: no core dumps, and
+// no more processes than were planned.
+func checkLimits(pid int, setup guest.Setup) error {
+	wanted := map[int]uint64{unix.RLIMIT_CORE: 1}
+	if setup.PIDs > 0 {
+		wanted[unix.RLIMIT_NPROC] = uint64(setup.PIDs)
+	}
+	for what, want := range wanted {
+		var l unix.Rlimit
+		if err := unix.Prlimit(pid, what, nil, &l); err != nil {
+			return err
+		}
+		if l.Cur != want || l.Max != want {
+			return wrong("limit %d of its guest is %d (at most %d), not %d", what, l.Cur, l.Max, want)
+		}
 	}
 	return nil
 }

@@ -124,6 +124,10 @@ var secondAttacks = []attack{
 			}
 			return []string{"attack-node", path}, ""
 		}},
+	{guarantee: sandbox.PIDsCapped, name: "fork", omit: "pids",
+		prepare: func(*fixture) ([]string, string) { return []string{"attack-fork", "1100"}, "" }},
+	{guarantee: sandbox.PIDsCapped, name: "raise the limit", omit: "pids",
+		prepare: func(*fixture) ([]string, string) { return []string{"attack-limit", "2000"}, "" }},
 	{guarantee: sandbox.GuestProtected, name: "take the guest's socket", omit: "nodump",
 		prepare: func(*fixture) ([]string, string) { return []string{"attack-getfd"}, "" }},
 	{guarantee: sandbox.SecretsAbsent, name: "search the caller's home", omit: "rootfs",

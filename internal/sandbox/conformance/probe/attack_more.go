@@ -36,6 +36,8 @@ var more = map[string]func([]string){
 	"attack-knobs":      attackKnobs,
 	"attack-climb":      attackClimb,
 	"attack-flood":      attackFlood,
+	"attack-fork":       attackFork,
+	"attack-limit":      attackLimit,
 	"attack-walk":       attackWalk,
 	"relay":             relay,
 	"stopped":           stopped,
@@ -328,4 +330,39 @@ func attackFlood(a []string) {
 			check(errno)
 		}
 	}
+}
+
+// attackFork starts so many processes that all live at once. They do nothing and end
+// with this one: a fork of this program would cost a megabyte each, so it is stopped
+// before it starts.
+func attackFork(a []string) {
+	var pids []int
+	var failed error
+	for range number(a[0]) {
+		pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if errno != 0 {
+			failed = errno
+			break
+		}
+		if pid == 0 {
+			for { // nothing of the runtime works here
+				unix.RawSyscall(unix.SYS_PPOLL, 0, 0, 0)
+			}
+		}
+		pids = append(pids, int(pid))
+	}
+	for _, pid := range pids {
+		unix.Kill(pid, unix.SIGKILL)
+		syscall.Wait4(pid, nil, 0, nil)
+	}
+	verdict(failed == nil, "fork", fmt.Sprint(len(pids), " ", failed))
+}
+
+// attackLimit gives itself more processes.
+func attackLimit(a []string) {
+	n := uint64(number(a[0]))
+	err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n})
+	var now unix.Rlimit
+	check(unix.Getrlimit(unix.RLIMIT_NPROC, &now))
+	verdict(now.Cur >= n, "setrlimit", err)
 }
