@@ -12,6 +12,9 @@ import (
 // among the programs. Only the thread that starts programs is put under them; with the
 // other threads of the guest they share nothing.
 //
+// Rules allow and never forbid, so below something writable what is read-only stays the
+// business of its mount alone.
+//
 // No guarantee leans on it: a kernel without it, or before Linux 5.19, whose Landlock
 // knows no renames from one directory to another, is as good. nil is then returned.
 func (b *builder) rules() (*landlock.Ruleset, *failure) {

@@ -16,7 +16,7 @@ func TestPostureMissesNothing(t *testing.T) {
 	testenv.Require(t, "userns", "overlay")
 	for layer, notice := range map[string]string{
 		"": "", "rootfs": "/ can be written to", "ro": "can be written to", "pidns": "pid namespace", "ipcns": "ipc namespace",
-		"netns": "net namespace", "nosuid": "NoNewPrivs", "caps": "Cap", "seccomp": "Seccomp", "dev": "is not in the plan", "nodump": "dumpable",
+		"netns": "net namespace", "nosuid": "NoNewPrivs", "caps": "Cap", "seccomp": "Seccomp", "dev": "is not in the plan", "nodump": "dumpable", "pids": "limit",
 	} {
 		t.Run("without "+layer, func(t *testing.T) {
 			dir := testenv.Dir(t)

@@ -124,3 +124,19 @@ func ownerOf(f *fixture, path string) (uid, gid int) {
 	st := info.Sys().(*syscall.Stat_t)
 	return int(st.Uid), int(st.Gid)
 }
+
+// Mechanism names an attack for the documentation.
+type Mechanism struct {
+	Guarantee sandbox.Guarantee
+	Name      string
+	Control   string // the layer that the control leaves out, or "host"
+}
+
+// Mechanisms lists all attacks in the order in which they are carried out.
+func Mechanisms() []Mechanism {
+	var all []Mechanism
+	for _, a := range attacks {
+		all = append(all, Mechanism{a.guarantee, a.name, a.omit})
+	}
+	return all
+}

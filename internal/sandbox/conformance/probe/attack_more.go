@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -39,6 +40,8 @@ var more = map[string]func([]string){
 	"attack-fork":       attackFork,
 	"attack-limit":      attackLimit,
 	"attack-walk":       attackWalk,
+	"signal-other":      signalOther,
+	"dial-abstract":     func(a []string) { c, err := net.Dial("unix", a[0]); check(err); c.Close() },
 	"relay":             relay,
 	"stopped":           stopped,
 }
@@ -234,6 +237,15 @@ func attackKnobs([]string) {
 			entries, err = os.ReadDir(path)
 		}
 		verdict(err == nil && len(b)+len(entries) > 0, "read_"+strings.ReplaceAll(path[1:], "/", "_"), err)
+	}
+}
+
+// signalOther asks whether a process of another user may be signalled: not who it is
+// matters here, but whether it is in reach.
+func signalOther(a []string) {
+	if err := unix.Kill(number(a[0]), 0); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
