@@ -18,6 +18,11 @@ var features = map[string]func() error{
 	"go":      func() error { return program("go") },
 	"git":     func() error { return program("/usr/bin/git") },
 	"python3": func() error { return program("/usr/bin/python3") },
+	"gcc":     func() error { return program("/usr/bin/gcc") },
+	"gdb":     func() error { return program("/usr/bin/gdb") },
+	"strace":  func() error { return program("/usr/bin/strace") },
+	"node":    func() error { return program("/usr/bin/node") },
+	"java":    func() error { return program("/usr/bin/java") },
 	"overlay": func() error { return filesystem("overlay") },
 	"userns": func() error {
 		raw, err := os.ReadFile("/proc/sys/user/max_user_namespaces")

@@ -63,7 +63,7 @@ func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox
 		c.trace(step.name, "host", time.Since(c.last))
 		c.last = time.Now()
 	}
-	return &box{id: s.ID, client: c.client, pidfd: c.pidfd, ids: c.ids, denials: c.denials}, nil
+	return &box{id: s.ID, client: c.client, pidfd: c.pidfd, ids: c.ids, who: c.id, denials: c.denials}, nil
 }
 
 // creation is a sandbox in the making.

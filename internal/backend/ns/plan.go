@@ -26,7 +26,7 @@ var systemDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "
 //
 // Each costs a mount, so what programs do without is left out.
 var etcEntries = []string{
-	"alternatives", "crypto-policies", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
+	"alternatives", "chromium.d", "crypto-policies", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime",
 	"mime.types", "os-release", "pki/ca-trust/extracted", "pki/tls/certs", "protocols", "python3", "services",
 	"ssl/certs", "ssl/openssl.cnf",
 }

@@ -3,6 +3,7 @@ package ns
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ type box struct {
 	id     string
 	client *client.Client
 	ids    *idRange
+	who    identity
 	*denials
 
 	mu        sync.Mutex
@@ -53,6 +55,11 @@ func (b *box) Start(ctx context.Context, c sandbox.Cmd) (sandbox.Process, error)
 	for i, f := range stdio.Inner() {
 		if m.Null[i] = f == nil; f != nil {
 			fds = append(fds, int(f.Fd()))
+			// A pipe belongs to who made it. A program that opens /dev/stdout opens it anew.
+			if err := b.own(f); err != nil {
+				stdio.Close()
+				return nil, b.fail(sandbox.CodeInternal, "stdio", err, "")
+			}
 		}
 	}
 	program, err := b.client.Start(ctx, m, fds...)
@@ -66,6 +73,14 @@ func (b *box) Start(ctx context.Context, c sandbox.Cmd) (sandbox.Process, error)
 	defer b.mu.Unlock()
 	b.processes = append(b.processes, p)
 	return p, nil
+}
+
+// own gives f to the programs, where they are not who we are.
+func (b *box) own(f *os.File) error {
+	if !b.who.ranged {
+		return nil
+	}
+	return f.Chown(b.who.uids.onHost(), b.who.gids.onHost())
 }
 
 func (b *box) fail(code sandbox.Code, step string, err error, hint string) error {

@@ -4,7 +4,7 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-// program is a filter for amd64: 199 instructions.
+// program is a filter for amd64: 209 instructions.
 var program = []unix.SockFilter{
 	{Code: 0x20, Jt: 0, Jf: 0, K: 0x4},
 	{Code: 0x15, Jt: 1, Jf: 0, K: 0xc000003e},
@@ -14,10 +14,10 @@ var program = []unix.SockFilter{
 	{Code: 0x15, Jt: 0, Jf: 1, K: 0xffffffff},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x50026},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x80000000},
-	{Code: 0x35, Jt: 117, Jf: 0, K: 0xf7},
-	{Code: 0x35, Jt: 81, Jf: 0, K: 0x99},
-	{Code: 0x35, Jt: 45, Jf: 0, K: 0x39},
-	{Code: 0x35, Jt: 30, Jf: 0, K: 0x2a},
+	{Code: 0x35, Jt: 127, Jf: 0, K: 0xf7},
+	{Code: 0x35, Jt: 91, Jf: 0, K: 0x99},
+	{Code: 0x35, Jt: 55, Jf: 0, K: 0x39},
+	{Code: 0x35, Jt: 40, Jf: 0, K: 0x2a},
 	{Code: 0x35, Jt: 12, Jf: 0, K: 0x11},
 	{Code: 0x35, Jt: 1, Jf: 0, K: 0x10},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x7fff0000},
@@ -47,6 +47,16 @@ var program = []unix.SockFilter{
 	{Code: 0x20, Jt: 0, Jf: 0, K: 0x20},
 	{Code: 0x15, Jt: 0, Jf: 1, K: 0x0},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x7fff0000},
+	{Code: 0x20, Jt: 0, Jf: 0, K: 0x10},
+	{Code: 0x15, Jt: 0, Jf: 3, K: 0x10},
+	{Code: 0x20, Jt: 0, Jf: 0, K: 0x20},
+	{Code: 0x15, Jt: 0, Jf: 1, K: 0x9},
+	{Code: 0x6, Jt: 0, Jf: 0, K: 0x50061},
+	{Code: 0x20, Jt: 0, Jf: 0, K: 0x10},
+	{Code: 0x15, Jt: 0, Jf: 3, K: 0x10},
+	{Code: 0x20, Jt: 0, Jf: 0, K: 0x20},
+	{Code: 0x15, Jt: 0, Jf: 1, K: 0xf},
+	{Code: 0x6, Jt: 0, Jf: 0, K: 0x50061},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x7fc00000},
 	{Code: 0x35, Jt: 6, Jf: 0, K: 0x36},
 	{Code: 0x35, Jt: 1, Jf: 0, K: 0x35},
@@ -207,7 +217,7 @@ var program = []unix.SockFilter{
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x50026},
 }
 
-// programUserNS is a filter for amd64: 179 instructions.
+// programUserNS is a filter for amd64: 189 instructions.
 var programUserNS = []unix.SockFilter{
 	{Code: 0x20, Jt: 0, Jf: 0, K: 0x4},
 	{Code: 0x15, Jt: 1, Jf: 0, K: 0xc000003e},
@@ -217,10 +227,10 @@ var programUserNS = []unix.SockFilter{
 	{Code: 0x15, Jt: 0, Jf: 1, K: 0xffffffff},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x50026},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x80000000},
-	{Code: 0x35, Jt: 107, Jf: 0, K: 0xf8},
-	{Code: 0x35, Jt: 75, Jf: 0, K: 0x9a},
-	{Code: 0x35, Jt: 41, Jf: 0, K: 0x68},
-	{Code: 0x35, Jt: 30, Jf: 0, K: 0x2a},
+	{Code: 0x35, Jt: 117, Jf: 0, K: 0xf8},
+	{Code: 0x35, Jt: 85, Jf: 0, K: 0x9a},
+	{Code: 0x35, Jt: 51, Jf: 0, K: 0x68},
+	{Code: 0x35, Jt: 40, Jf: 0, K: 0x2a},
 	{Code: 0x35, Jt: 12, Jf: 0, K: 0x11},
 	{Code: 0x35, Jt: 1, Jf: 0, K: 0x10},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x7fff0000},
@@ -250,6 +260,16 @@ var programUserNS = []unix.SockFilter{
 	{Code: 0x20, Jt: 0, Jf: 0, K: 0x20},
 	{Code: 0x15, Jt: 0, Jf: 1, K: 0x0},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x7fff0000},
+	{Code: 0x20, Jt: 0, Jf: 0, K: 0x10},
+	{Code: 0x15, Jt: 0, Jf: 3, K: 0x10},
+	{Code: 0x20, Jt: 0, Jf: 0, K: 0x20},
+	{Code: 0x15, Jt: 0, Jf: 1, K: 0x9},
+	{Code: 0x6, Jt: 0, Jf: 0, K: 0x50061},
+	{Code: 0x20, Jt: 0, Jf: 0, K: 0x10},
+	{Code: 0x15, Jt: 0, Jf: 3, K: 0x10},
+	{Code: 0x20, Jt: 0, Jf: 0, K: 0x20},
+	{Code: 0x15, Jt: 0, Jf: 1, K: 0xf},
+	{Code: 0x6, Jt: 0, Jf: 0, K: 0x50061},
 	{Code: 0x6, Jt: 0, Jf: 0, K: 0x7fc00000},
 	{Code: 0x35, Jt: 6, Jf: 0, K: 0x36},
 	{Code: 0x35, Jt: 1, Jf: 0, K: 0x35},

@@ -164,6 +164,11 @@ var streamCases = []testCase{
 
 // stdioCases check what the program's descriptors are.
 var stdioCases = []testCase{
+	{"descriptors opened anew by name", func(f *fixture) {
+		f.want("stdout", f.ok("write", "/dev/stdout", "again"), "again")
+		o := f.run(f.cmd("write", "/proc/self/fd/2", "again"))
+		f.want("stderr", o.stderr, "again")
+	}},
 	{"three descriptors and no more", func(f *fixture) {
 		got := strings.Fields(f.ok("fds"))
 		f.want("fields", len(got), 6)

@@ -14,7 +14,7 @@ const auditI386 = 0x40000003
 // values are what arguments are tried with: everything the table looks for, its
 // neighbours, and the same with bits above 32, which the kernel does not see.
 func values() []uint64 {
-	v := []uint64{0, 1, 2, 3, 8, 10, 16, 17, 38, 40, 0x11, 0x80, 0x5411, 0x5412, 0x5413, 0x541C, 0x5423,
+	v := []uint64{0, 1, 2, 3, 8, 9, 10, 15, 16, 17, 38, 40, 0x11, 0x80, 0x5411, 0x5412, 0x5413, 0x541C, 0x5423,
 		0x20000, 0x20008, 0x40000, 0x7fffffff, 0x80000000, 0xffffffff, 0x01200011, 0x003d0f00}
 	for bit := range 32 {
 		v = append(v, 1<<bit)
@@ -99,6 +99,7 @@ func TestDangerousCallsAreRefused(t *testing.T) {
 		{"AF_UNIX with high bits", a.Calls["socket"], [6]uint64{1<<32 | unix.AF_UNIX}, retAllow},
 		{"NETLINK_ROUTE", a.Calls["socket"], [6]uint64{unix.AF_NETLINK, 3, 0}, retAllow},
 		{"NETLINK_NETFILTER", a.Calls["socket"], [6]uint64{unix.AF_NETLINK, 3, 12}, retNotif},
+		{"NETLINK_KOBJECT_UEVENT", a.Calls["socket"], [6]uint64{unix.AF_NETLINK, 3, 15}, retErrno | eafnosupport},
 		{"TIOCSTI", a.Calls["ioctl"], [6]uint64{0, 0x5412}, retNotif},
 		{"TIOCSTI with bit 32", a.Calls["ioctl"], [6]uint64{0, 1<<32 | 0x5412}, retNotif},
 		{"TCGETS", a.Calls["ioctl"], [6]uint64{0, 0x5401}, retAllow},

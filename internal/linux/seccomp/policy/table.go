@@ -144,6 +144,10 @@ var families = []Clause{
 	// NETLINK_ROUTE tells programs their addresses. NETLINK_NETFILTER is the way to
 	// nf_tables (CVE-2024-1086).
 	{[]Cond{{Arg: 0, Value: afNetlink}, {Arg: 2, Value: 0}}, allow},
+	// NETLINK_AUDIT and NETLINK_KOBJECT_UEVENT: everything that links libaudit or libudev
+	// (sudo, browsers) asks for them at its start and goes on without.
+	{[]Cond{{Arg: 0, Value: afNetlink}, {Arg: 2, Value: 9}}, Verdict{Class: Quiet, Errno: eafnosupport}},
+	{[]Cond{{Arg: 0, Value: afNetlink}, {Arg: 2, Value: 15}}, Verdict{Class: Quiet, Errno: eafnosupport}},
 }
 
 // Variant says which filter is meant: each is a table of its own.
