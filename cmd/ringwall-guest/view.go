@@ -45,6 +45,8 @@ func (b *builder) do(op *guest.Op) error {
 		return b.scratch(path, op)
 	case guest.OpOverlay:
 		return b.overlay(path, op)
+	case guest.OpMerge:
+		return b.merge(path, op)
 	case guest.OpProc:
 		return b.mountNew(path, "proc", unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
 	case guest.OpDevpts:
@@ -335,6 +337,39 @@ func (b *builder) overlay(path string, op *guest.Op) error {
 	}
 	defer unix.Close(fd)
 	return attachAt(fd, path, true)
+}
+
+// merge shows a directory of a foreign root file system below the one that we made. What
+// is ours hides what has its name there, whatever that is: a link at the place of
+// /etc/resolv.conf or of a mount point is not followed but gone (CVE-2019-19921).
+func (b *builder) merge(path string, op *guest.Op) error {
+	lower, err := b.stage(op.Source)
+	if err != nil {
+		return err
+	}
+	ours, err := openBeneath(path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ours)
+	m, err := clone(ours)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(m)
+	upper := lower + "-ours"
+	if err := unix.Mkdir(upper, 0o700); err != nil {
+		return err
+	}
+	if err := unix.MoveMount(m, "", unix.AT_FDCWD, upper, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return err
+	}
+	fd, err := newFS("overlay", b.attrs(unix.MOUNT_ATTR_NODEV|b.readOnly()), "userxattr", "", "lowerdir", upper+":"+lower)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return attach(fd, ours)
 }
 
 // stage attaches a source in the host's root, once, and returns its path: overlayfs

@@ -25,6 +25,7 @@ import (
 // runFlags are the flags of `ringwall run`.
 type runFlags struct {
 	project string
+	rootfs  string
 	env     []string
 	ro      []string
 	share   []string
@@ -70,6 +71,7 @@ found, 126 if it could not be executed, 125 if Ringwall itself failed.`,
 	fl := c.Flags()
 	fl.SetInterspersed(false) // what follows the command belongs to it
 	fl.StringVar(&f.project, "project", "", "show `DIR` copy-on-write (default the current directory); none shows no project")
+	fl.StringVar(&f.rootfs, "rootfs", "", "show `DIR` read-only as the root file system, in place of the host's system directories")
 	fl.StringArrayVar(&f.env, "env", nil, "pass your variable `K`, or set K=V; repeatable")
 	fl.StringArrayVar(&f.ro, "ro", nil, "show `PATH` read-only at its own place; repeatable")
 	fl.StringArrayVar(&f.share, "share", nil, "show `DIR` with writes that are thrown away, for tool caches; repeatable")
@@ -85,6 +87,7 @@ found, 126 if it could not be executed, 125 if Ringwall itself failed.`,
 	fl.BoolVar(&f.unsafe, "unsafe", false, "allow what is dangerous, without a terminal too")
 	c.MarkFlagDirname("project")
 	c.MarkFlagDirname("share")
+	c.MarkFlagDirname("rootfs")
 	c.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{ns.Name, engine.HostBackend}, cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
@@ -119,7 +122,7 @@ func (f *runFlags) run(ctx context.Context, args []string) (status int, err erro
 
 func (f *runFlags) inEngine(ctx context.Context, args []string) (res engine.Result, err error) {
 	req := engine.Request{Backend: f.backend, Unsafe: f.unsafe, Person: ui.IsTerminal(os.Stdin) && ui.IsTerminal(os.Stderr),
-		Project: f.project, User: f.user, UserNS: f.userNS, Show: f.show, Env: f.env, Discard: f.discard,
+		Root: f.rootfs, Project: f.project, User: f.user, UserNS: f.userNS, Show: f.show, Env: f.env, Discard: f.discard,
 		Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	for _, p := range f.ro {
 		req.Mounts = append(req.Mounts, sandbox.Mount{Source: p, Mode: sandbox.MountReadOnly})

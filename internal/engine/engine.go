@@ -35,6 +35,7 @@ type Request struct {
 	Backend string
 	Unsafe  bool     // allow what takes a person's word
 	Person  bool     // a person asks, at a terminal
+	Root    string   // directory that is shown as the root file system; "" shows the host's own
 	Project string   // directory, "" for the current one, or NoProject
 	User    string   // "root", "UID" or "UID:GID"; "" leaves it to the backend
 	Env     []string // "K" or "K=V", on top of what is built
@@ -130,7 +131,7 @@ func (r *run) do(ctx context.Context) (err error) {
 	}
 	process, err := r.box.Start(ctx, r.cmd)
 	if err != nil {
-		return withShareHint(err, r.cmd.Args[0], r.caller.Home)
+		return r.withHint(err)
 	}
 	r.step("start")
 	if err := r.state.move(running); err != nil {
@@ -174,6 +175,9 @@ func (r *run) prepare() error {
 	if inside == "" {
 		inside = r.caller.Home
 	}
+	if r.spec.Root, err = p.root(r.req.Root, r.spec.Project); err != nil {
+		return err
+	}
 	if r.spec.Mounts, err = p.mounts(r.req.Mounts); err != nil {
 		return err
 	}
@@ -197,7 +201,7 @@ func (r *run) prepare() error {
 				Hint: "name the one directory in it that should change at once, such as a build directory"}
 		}
 	}
-	env, err := environment(os.Environ(), r.caller, r.req.Env)
+	env, err := environment(os.Environ(), r.caller, r.spec.Root != "", r.req.Env)
 	if err != nil {
 		return err
 	}

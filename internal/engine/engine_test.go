@@ -62,7 +62,7 @@ func TestEnvironment(t *testing.T) {
 	u := sandbox.User{Name: "ann", Home: "/home/ann"}
 	caller := []string{"PATH=/a:.::relative:/b", "HOME=/root", "AWS_SECRET=x", "LC_ALL=C", "TERM=xterm", "TERM=late",
 		"LD_PRELOAD=/evil.so", "SHELL=/home/ann/sh", "TMPDIR=/var/x", "SSH_AUTH_SOCK=/s"}
-	got, err := environment(caller, u, []string{"AWS_SECRET", "HOME=/other", "EMPTY="})
+	got, err := environment(caller, u, false, []string{"AWS_SECRET", "HOME=/other", "EMPTY="})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,11 +71,14 @@ func TestEnvironment(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
-	if got, _ := environment(nil, u, nil); got[0] != "PATH="+DefaultPath {
+	if got, _ := environment([]string{"PATH=/opt/x", "SHELL=/bin/bash"}, u, true, nil); got[0] != "PATH="+DefaultPath || !slices.Contains(got, "SHELL=/bin/sh") {
+		t.Errorf("with a foreign root: %q", got)
+	}
+	if got, _ := environment(nil, u, false, nil); got[0] != "PATH="+DefaultPath {
 		t.Errorf("without PATH: %s", got[0])
 	}
 	for _, bad := range []string{"", "=x", "NO_SUCH", "A\x00B=1"} {
-		if _, err := environment(caller, u, []string{bad}); sandbox.CodeOf(err) != sandbox.CodeInvalid || sandbox.HintOf(err) == "" {
+		if _, err := environment(caller, u, false, []string{bad}); sandbox.CodeOf(err) != sandbox.CodeInvalid || sandbox.HintOf(err) == "" {
 			t.Errorf("--env %q: %v", bad, err)
 		}
 	}

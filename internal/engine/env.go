@@ -17,8 +17,8 @@ var passed = []string{"TERM", "COLORTERM", "NO_COLOR", "LANG", "TZ"}
 
 // environment builds a program's environment. It is built, not inherited: keys and
 // tokens of the caller stay out unless extra names them. extra has entries "K", the
-// caller's own value, and "K=V".
-func environment(caller []string, u sandbox.User, extra []string) ([]string, error) {
+// caller's own value, and "K=V". With a foreign root the caller's paths mean nothing inside.
+func environment(caller []string, u sandbox.User, foreign bool, extra []string) ([]string, error) {
 	get := func(key string) (string, bool) {
 		for i := len(caller) - 1; i >= 0; i-- {
 			if v, ok := strings.CutPrefix(caller[i], key+"="); ok {
@@ -29,6 +29,9 @@ func environment(caller []string, u sandbox.User, extra []string) ([]string, err
 	}
 	callerPath, _ := get("PATH")
 	callerShell, _ := get("SHELL")
+	if foreign {
+		callerPath, callerShell = "", ""
+	}
 	env := []string{"PATH=" + absolutePath(callerPath), "HOME=" + u.Home, "USER=" + u.Name, "LOGNAME=" + u.Name,
 		"SHELL=" + shell(callerShell), "TMPDIR=/tmp", "RINGWALL=1"}
 	for _, key := range passed {

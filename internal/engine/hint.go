@@ -10,6 +10,16 @@ import (
 	"github.com/ringwall/ringwall/internal/sandbox"
 )
 
+// withHint adds to "command not found" what would make it found.
+func (r *run) withHint(err error) error {
+	var e *sandbox.Error
+	if r.spec.Root != "" && errors.As(err, &e) && e.Code == sandbox.CodeCommandNotFound && e.Hint == "" {
+		e.Hint = "it is looked for in " + r.spec.Root + " alone: choose another program, or another --rootfs"
+		return err
+	}
+	return withShareHint(err, r.cmd.Args[0], r.caller.Home)
+}
+
 // withShareHint adds to "command not found" what would make it found: the program is
 // often there on the host, in a directory that sandboxes do not show.
 func withShareHint(err error, name, home string) error {

@@ -72,6 +72,44 @@ func (p places) project(name string) (project, dir string, err error) {
 	return path, dir, nil
 }
 
+// root resolves --rootfs. "" stays "".
+func (p places) root(name, project string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	refuse := func(code sandbox.Code, hint, format string, args ...any) (string, error) {
+		return "", &sandbox.Error{Code: code, Op: "run", Hint: hint, Err: fmt.Errorf("--rootfs %s: %w", name, fmt.Errorf(format, args...))}
+	}
+	const unpack = "name a directory that a root file system was unpacked into"
+	path, info, err := resolve(p.cwd, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return refuse(sandbox.CodeNotFound, unpack, "it does not exist")
+	case err != nil:
+		return refuse(sandbox.CodeDenied, "make sure that you can read it", "%w", bare(err))
+	case !info.IsDir():
+		return refuse(sandbox.CodeInvalid, unpack, "it is not a directory")
+	case path == "/" || path == p.home || host.Below(p.home, path):
+		return refuse(sandbox.CodeRefused, unpack, "that would show your whole home directory")
+	case host.Below(path, "/proc", "/sys", "/dev", "/run", "/var/run"):
+		return refuse(sandbox.CodeRefused, unpack, "the interfaces of this host are not shown")
+	case project != "" && host.Below(project, path):
+		return refuse(sandbox.CodeInvalid, "choose a project outside it with --project DIR", "the project %s lies in it", project)
+	}
+	if err := p.clearOfWall("--rootfs", path); err != nil {
+		return "", err
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return refuse(sandbox.CodeDenied, "make sure that you can read it", "%w", bare(err))
+	}
+	const most = 200
+	if len(entries) == 0 || len(entries) > most {
+		return refuse(sandbox.CodeInvalid, unpack, "%d entries at its top: that is no root file system", len(entries))
+	}
+	return path, nil
+}
+
 // flags are the flags by which mounts are asked for.
 var flags = map[sandbox.MountMode]string{sandbox.MountReadOnly: "--ro", sandbox.MountThrowAway: "--share", sandbox.MountReadWrite: "--rw"}
 

@@ -9,7 +9,7 @@ package guest
 
 // Version is the protocol's version. Both sides refuse any other: they are built
 // and installed together, so a difference is a broken installation.
-const Version = 1
+const Version = 2
 
 // ControlFD is the descriptor on which the guest finds its control socket.
 const ControlFD = 3

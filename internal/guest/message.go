@@ -35,6 +35,7 @@ const (
 	OpProc                       // a proc file system
 	OpDevpts                     // a devpts file system of its own
 	OpReadOnly                   // what is at Target already, made read-only; missing is fine
+	OpMerge                      // Source below what earlier Ops made at Target, read-only
 	OpMask                       // what is at Target already, hidden; missing is fine
 )
 

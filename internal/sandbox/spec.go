@@ -13,6 +13,7 @@ type Spec struct {
 
 	User    User   // who the caller is: whose home and name are shown inside
 	As      *IDs   // as whom programs run inside; nil: as the project's owner, or who the backend finds right
+	Root    string // host directory shown read-only as the root file system; "" shows the host's system directories
 	Project string // host directory shown copy-on-write at its own path; "" is none
 	Layers  string // host directory that takes the changes: see LayerUpper; "" only if nothing needs it
 	Mounts  []Mount

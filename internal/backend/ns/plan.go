@@ -72,12 +72,15 @@ type planner struct {
 func plan(h hostView, s sandbox.Spec, hide []string, id identity, omit []string) (setup guest.Setup, own []string) {
 	p := &planner{host: h, remap: id.mapped, follow: slices.Contains(omit, "links")}
 	p.setup = guest.Setup{Version: guest.Version, UID: id.uids.inside, GID: id.gids.inside, Range: id.ranged, UserNS: s.AllowUserNS, PIDs: mostPIDs, Hostname: hostname, Omit: omit}
-	for _, d := range systemDirs {
-		p.show(d)
+	if s.Root != "" {
+		p.foreignRoot(s, id)
+	} else {
+		for _, d := range systemDirs {
+			p.show(d)
+		}
+		p.etc(s.User, id)
 	}
-	p.etc(s.User, id)
 	p.dev(slices.Contains(omit, "dev"))
-	p.op(guest.Op{Kind: guest.OpSymlink, Target: "/etc/mtab", Data: "/proc/self/mounts"})
 	p.op(guest.Op{Kind: guest.OpDir, Target: "/run", Mode: 0o755})
 	p.scratch("/tmp", 0o1777, false)
 	p.scratch("/var/tmp", 0o1777, false)
@@ -148,9 +151,15 @@ func (p *planner) etc(u sandbox.User, id identity) {
 			}
 		}
 	}
+	p.etcFiles(u, id)
+}
+
+// etcFiles adds the files of /etc that are made for the sandbox.
+func (p *planner) etcFiles(u sandbox.User, id identity) {
 	for _, f := range synthesised(u, id) {
 		p.op(guest.Op{Kind: guest.OpFile, Target: "/etc/" + f[0], Mode: 0o444, Data: f[1]})
 	}
+	p.op(guest.Op{Kind: guest.OpSymlink, Target: "/etc/mtab", Data: "/proc/self/mounts"})
 }
 
 func (p *planner) dev(whole bool) {

@@ -155,6 +155,9 @@ func checkMounts(dir string, setup guest.Setup) error {
 		case guest.OpScratch, guest.OpOverlay, guest.OpProc, guest.OpDevpts:
 			w.writable++
 			required[op.Target]++
+		case guest.OpMerge:
+			w.readOnly++
+			required[op.Target]++
 		case guest.OpBind:
 			if op.ReadOnly {
 				w.readOnly++

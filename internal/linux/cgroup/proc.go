@@ -1,0 +1,124 @@
+package cgroup
+
+import (
+	"path"
+	"strings"
+)
+
+// mount is one mounted cgroup hierarchy.
+type mount struct {
+	v2          bool
+	controllers []string // v1 only
+	root, point string   // the directory of the hierarchy that is mounted, and where
+}
+
+// parseSelf reads /proc/PID/cgroup (cgroups(7)): the group of the process by v1
+// controller, and by "" in the v2 hierarchy. Paths are relative to the root of the
+// cgroup namespace and begin with "/.." outside of it.
+func parseSelf(text string) map[string]string {
+	own := map[string]string{}
+	for line := range strings.Lines(text) {
+		// ID:CONTROLLERS:PATH, and the path may contain colons.
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(f) != 3 {
+			continue
+		}
+		if f[0] != "0" && f[1] == "" {
+			continue
+		}
+		for c := range strings.SplitSeq(f[1], ",") {
+			own[c] = f[2]
+		}
+	}
+	return own
+}
+
+// parseMounts finds the cgroup hierarchies in /proc/PID/mountinfo
+// (proc_pid_mountinfo(5)). Hierarchies without controllers (name=systemd) are of no
+// use and left out.
+func parseMounts(text string) (all []mount) {
+	for line := range strings.Lines(text) {
+		// Hosts with engines have hundreds of other mounts: skip them fast.
+		head, tail, ok := strings.Cut(line, " - cgroup")
+		if !ok {
+			continue
+		}
+		f, t := strings.Fields(head), strings.Fields("cgroup"+tail)
+		if len(f) < 6 || len(t) < 3 {
+			continue
+		}
+		m := mount{root: unescape(f[3]), point: unescape(f[4])}
+		switch t[0] {
+		case "cgroup2":
+			m.v2 = true
+		case "cgroup":
+			for o := range strings.SplitSeq(t[2], ",") {
+				switch o {
+				case "cpu", "cpuacct", "cpuset", "memory", "pids", "freezer":
+					m.controllers = append(m.controllers, o)
+				}
+			}
+			if m.controllers == nil {
+				continue
+			}
+		default:
+			continue
+		}
+		all = append(all, m)
+	}
+	return all
+}
+
+// unescape undoes the octal escapes of mountinfo: space, tab, newline, backslash.
+func unescape(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// locate returns the directory below the mount point of the group own, if the mount
+// shows it. Containers of old engines mount their own group only: root is then
+// "/docker/ID" and so is own. A mount from outside of our cgroup namespace has a
+// root of "/..", from which own cannot be reckoned.
+func (m mount) locate(own string) (string, bool) {
+	if own == "" || own == "/.." || strings.HasPrefix(own, "/../") || m.root == "/.." || strings.HasPrefix(m.root, "/../") {
+		return "", false
+	}
+	if m.root == "/" {
+		return path.Join(m.point, own), true
+	}
+	rest, ok := strings.CutPrefix(own, m.root)
+	if !ok || rest != "" && rest[0] != '/' {
+		return "", false
+	}
+	return path.Join(m.point, rest), true
+}
+
+// candidate is a directory in which groups could be made.
+type candidate struct {
+	dir   string
+	fixed bool // ours below the mount point, made if missing
+}
+
+// candidates lists where in a mounted hierarchy this process might make groups, best
+// first.
+//
+// Root uses a fixed directory below the mount point. On a host with systemd that is
+// outside of what systemd delegates, as runc's cgroupfs driver does it: a group must
+// not end with the session or service that started the sandbox.
+//
+// Everybody else needs delegation: the own group, or on v2 the one above it, since
+// only a group without processes gives controllers to its children ("no internal
+// processes", cgroups(7)), and the own one has at least us.
+func (m mount) candidates(own string, root bool) (all []candidate) {
+	if root {
+		all = append(all, candidate{path.Join(m.point, "ringwall"), true})
+	}
+	dir, ok := m.locate(own)
+	if !ok {
+		return all
+	}
+	all = append(all, candidate{dir: dir})
+	if m.v2 && dir != m.point {
+		all = append(all, candidate{dir: path.Dir(dir)})
+	}
+	return all
+}
