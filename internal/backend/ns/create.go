@@ -82,6 +82,7 @@ type creation struct {
 	setup   guest.Setup
 	own     []string // paths of the sources to open here
 	sources []int
+	posture *posture
 	denials *denials // nil until the guest has the filter
 }
 
@@ -227,11 +228,12 @@ func (c *creation) openSources(context.Context) error {
 	if !ownCount(os.Geteuid()) {
 		c.setup.PIDs = 0
 	}
-	if len(c.own) == 0 {
-		return nil
+	var err error
+	if c.posture, err = newPosture(c.id, c.setup); err != nil || len(c.own) == 0 {
+		return err
 	}
 	var idmap int
-	err := c.exec(func(program string) (err error) {
+	err = c.exec(func(program string) (err error) {
 		idmap, err = userns.Open(program, c.id.uids.disk, c.id.gids.disk)
 		return err
 	})
@@ -309,7 +311,7 @@ func (c *creation) checkPosture(context.Context) error {
 	if len(c.backend.cfg.Omit) > 0 {
 		return nil
 	}
-	return checkPosture(c.pid, c.id, c.setup)
+	return c.posture.check(c.pid)
 }
 
 // seal shuts the guest's files below /proc, and finds them shut.

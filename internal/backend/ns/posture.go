@@ -21,17 +21,75 @@ func wrong(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errPosture, fmt.Sprintf(format, args...))
 }
 
-// checkPosture looks at the guest from outside once it says that it is confined, and
-// before the first program, which inherits all of it. What the guest was told to do and
-// what the kernel made of it are two things: anything missing, and any mount that
-// the plan does not account for, refuses the sandbox.
-func checkPosture(pid int, id identity, setup guest.Setup) error {
+// posture is what a sandbox is held against. It is made while the guest works, and used
+// once.
+type posture struct {
+	id    identity
+	setup guest.Setup
+	ours  [len(namespaces)]uint64 // the inodes of our own namespaces
+
+	wanted   map[string]*count // mounts by their point; one may cover another
+	required map[string]int    // how many of them must be there
+	below    []string          // with the mounts of the host below them, read-only
+}
+
+// count is how many mounts of each kind belong on a point.
+type count struct{ writable, readOnly int }
+
+// namespaces are those that a sandbox has of its own.
+var namespaces = [...]string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"}
+
+// newPosture says what the sandbox of that plan must look like.
+func newPosture(id identity, setup guest.Setup) (*posture, error) {
+	p := &posture{id: id, setup: setup, wanted: map[string]*count{"/": {readOnly: 1}}, required: map[string]int{}}
+	for i, ns := range namespaces {
+		var st unix.Stat_t
+		if err := unix.Stat("/proc/self/ns/"+ns, &st); err != nil {
+			return nil, fmt.Errorf("our %s namespace: %w", ns, err)
+		}
+		p.ours[i] = st.Ino
+	}
+	for _, op := range setup.Ops {
+		w := p.wanted[op.Target]
+		if w == nil {
+			w = &count{}
+			p.wanted[op.Target] = w
+		}
+		switch op.Kind {
+		case guest.OpScratch, guest.OpOverlay, guest.OpProc, guest.OpDevpts:
+			w.writable++
+			p.required[op.Target]++
+		case guest.OpMerge:
+			w.readOnly++
+			p.required[op.Target]++
+		case guest.OpBind:
+			if op.ReadOnly {
+				w.readOnly++
+			} else {
+				w.writable++
+			}
+			p.required[op.Target]++
+			if setup.Sources[op.Source].Recursive {
+				p.below = append(p.below, op.Target+"/")
+			}
+		case guest.OpReadOnly, guest.OpMask: // of what may not be there
+			w.readOnly++
+		}
+	}
+	return p, nil
+}
+
+// check looks at the guest from outside once it says that it is confined, and before the
+// first program, which inherits all of it. What the guest was told to do and what the
+// kernel made of it are two things: anything missing, and any mount that the plan does
+// not account for, refuses the sandbox.
+func (p *posture) check(pid int) error {
 	dir := "/proc/" + strconv.Itoa(pid)
 	for _, check := range []func() error{
-		func() error { return checkStatus(dir, id) },
-		func() error { return checkNamespaces(dir) },
-		func() error { return checkLimits(pid, setup) },
-		func() error { return checkMounts(dir, setup) },
+		func() error { return checkStatus(dir, p.id) },
+		func() error { return p.checkNamespaces(dir) },
+		func() error { return checkLimits(pid, p.setup) },
+		func() error { return p.checkMounts(dir) },
 		func() error { return checkDescriptors(dir) },
 	} {
 		if err := check(); err != nil {
@@ -99,17 +157,13 @@ func (m idMaps) onHost() int {
 }
 
 // checkNamespaces finds that none is ours.
-func checkNamespaces(dir string) error {
-	for _, ns := range []string{"user", "mnt", "pid", "net", "ipc", "uts", "cgroup"} {
-		theirs, err := os.Readlink(dir + "/ns/" + ns)
-		if err != nil {
-			return err
+func (p *posture) checkNamespaces(dir string) error {
+	for i, ns := range namespaces {
+		var st unix.Stat_t
+		if err := unix.Stat(dir+"/ns/"+ns, &st); err != nil {
+			return &os.PathError{Op: "stat", Path: dir + "/ns/" + ns, Err: err}
 		}
-		ours, err := os.Readlink("/proc/self/ns/" + ns)
-		if err != nil {
-			return err
-		}
-		if theirs == ours {
+		if st.Ino == p.ours[i] {
 			return wrong("it shares our %s namespace", ns)
 		}
 	}
@@ -136,52 +190,27 @@ func checkSealed(pid int, id identity) error {
 }
 
 // checkMounts compares what is mounted with the plan.
-func checkMounts(dir string, setup guest.Setup) error {
+func (p *posture) checkMounts(dir string) error {
 	raw, err := readProc(dir + "/mountinfo")
 	if err != nil {
 		return err
 	}
-	// How many mounts of each kind belong on each point: one may cover another.
-	type count struct{ writable, readOnly int }
-	wanted := map[string]*count{"/": {readOnly: 1}}
-	required := map[string]int{}
-	var below []string // with the mounts of the host below them, read-only
-	for _, op := range setup.Ops {
-		if wanted[op.Target] == nil {
-			wanted[op.Target] = &count{}
-		}
-		w := wanted[op.Target]
-		switch op.Kind {
-		case guest.OpScratch, guest.OpOverlay, guest.OpProc, guest.OpDevpts:
-			w.writable++
-			required[op.Target]++
-		case guest.OpMerge:
-			w.readOnly++
-			required[op.Target]++
-		case guest.OpBind:
-			if op.ReadOnly {
-				w.readOnly++
-			} else {
-				w.writable++
-			}
-			required[op.Target]++
-			if setup.Sources[op.Source].Recursive {
-				below = append(below, op.Target+"/")
-			}
-		case guest.OpReadOnly, guest.OpMask: // of what may not be there
-			w.readOnly++
-		}
-	}
 	root := false
 	for line := range bytes.Lines(raw) {
 		// ID PARENT DEVICE ROOT POINT OPTIONS … (proc_pid_mountinfo(5))
-		f := strings.Fields(string(line))
-		if len(f) < 6 {
+		text := string(line)
+		field := text
+		for range 4 {
+			_, field, _ = strings.Cut(field, " ")
+		}
+		point, rest, _ := strings.Cut(field, " ")
+		options, _, ok := strings.Cut(rest, " ")
+		if !ok {
 			return wrong("the kernel describes a mount as %q", line)
 		}
-		point, options := unescape(f[4]), strings.Split(f[5], ",")
-		w, planned := wanted[point]
-		readOnly := slices.Contains(options, "ro")
+		point, options = unescape(point), ","+options+","
+		w, planned := p.wanted[point]
+		readOnly := strings.Contains(options, ",ro,")
 		switch {
 		case planned && readOnly && w.readOnly > 0:
 			w.readOnly--
@@ -189,21 +218,21 @@ func checkMounts(dir string, setup guest.Setup) error {
 			w.writable--
 		case planned && !readOnly && w.readOnly > 0:
 			return wrong("%s can be written to", point)
-		case !slices.ContainsFunc(below, func(b string) bool { return strings.HasPrefix(point, b) }):
+		case !slices.ContainsFunc(p.below, func(b string) bool { return strings.HasPrefix(point, b) }):
 			return wrong("%s is mounted, which is not in the plan", point)
 		case !readOnly:
 			return wrong("%s can be written to", point)
 		}
-		required[point]--
-		if !slices.Contains(options, "nosuid") {
+		p.required[point]--
+		if !strings.Contains(options, ",nosuid,") {
 			return wrong("set-user-id programs would count in %s", point)
 		}
-		if !slices.Contains(options, "nodev") && !strings.HasPrefix(point, "/dev/") {
+		if !strings.Contains(options, ",nodev,") && !strings.HasPrefix(point, "/dev/") {
 			return wrong("devices would count in %s", point)
 		}
-		root = root || point == "/" && strings.Contains(string(line), " - tmpfs ")
+		root = root || point == "/" && strings.Contains(text, " - tmpfs ")
 	}
-	for point, missing := range required {
+	for point, missing := range p.required {
 		if missing > 0 {
 			return wrong("%s is not mounted", point)
 		}

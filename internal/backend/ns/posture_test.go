@@ -37,7 +37,11 @@ func TestPostureMissesNothing(t *testing.T) {
 			}
 			// The plan of a whole sandbox is what it is held against.
 			whole, _ := plan(realHost{}, c.spec, nil, c.id, nil)
-			err := checkPosture(c.pid, c.id, whole)
+			p, err := newPosture(c.id, whole)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = p.check(c.pid)
 			if err == nil {
 				if err = c.client.Seal(t.Context()); err == nil {
 					err = checkSealed(c.pid, c.id)
