@@ -16,6 +16,7 @@ type Result struct {
 	Usage     Usage      `json:"usage"`
 	Workspace *Workspace `json:"workspace"` // null if nothing was changed
 	Hidden    []Hidden   `json:"hidden"`    // key-like files of the project that were not shown
+	Weakened  []string   `json:"weakened"`  // guarantees that the request gave up, such as by --allow-userns
 	Denied    []Denial   `json:"denied"`    // what was tried and refused, in the order in which it came first
 	Error     *Error     `json:"error"`     // null unless Ringwall itself failed
 }

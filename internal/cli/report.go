@@ -47,7 +47,10 @@ func (r *report) write(res engine.Result, status int, err error) {
 		a, m, d := workspace.Count(w.List)
 		v.Workspace = &api.Workspace{ID: w.ID, Kept: w.Kept, Added: a, Modified: m, Deleted: d}
 	}
-	v.Hidden, v.Denied = []api.Hidden{}, []api.Denial{}
+	v.Hidden, v.Denied, v.Weakened = []api.Hidden{}, []api.Denial{}, []string{}
+	for _, g := range res.Weakened {
+		v.Weakened = append(v.Weakened, string(g))
+	}
 	for _, f := range res.Hidden {
 		v.Hidden = append(v.Hidden, api.Hidden{Path: f.Path, Why: f.Why})
 	}

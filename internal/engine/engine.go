@@ -60,6 +60,7 @@ type Result struct {
 	Workspace *Changes         // nil if nothing was changed
 	Hidden    []keyfiles.Found // what of the project was not shown
 	Denied    []sandbox.Denial
+	Weakened  []sandbox.Guarantee // what the request gave up
 }
 
 // Changes are what the program changed in the project.
@@ -187,7 +188,9 @@ func (r *run) prepare() error {
 	if r.show, err = p.show(r.spec.Project, r.req.Show); err != nil {
 		return err
 	}
-	r.spec.AllowUserNS = r.req.UserNS
+	if r.spec.AllowUserNS = r.req.UserNS; r.req.UserNS {
+		r.result.Weakened = append(r.result.Weakened, sandbox.SyscallsFiltered)
+	}
 	if err := r.granted(); err != nil {
 		return err
 	}

@@ -32,8 +32,12 @@ func (r *run) granted() error {
 // grants are the dangerous ones of the request.
 func (r *run) grants() (all []grant) {
 	for _, m := range r.spec.Mounts {
-		if m.Mode == sandbox.MountReadWrite && (r.spec.Project == "" || !host.Below(m.Source, r.spec.Project)) {
+		switch {
+		case m.Mode != sandbox.MountReadWrite:
+		case r.spec.Project == "" || !host.Below(m.Source, r.spec.Project):
 			all = append(all, grant{"--rw " + m.Source, "it lies outside the project, and the command could change it at once"})
+		case holdsGit(m.Source):
+			all = append(all, grant{"--rw " + m.Source, "git on this host would run what the command configures there"})
 		}
 	}
 	if r.req.UserNS {
@@ -44,6 +48,17 @@ func (r *run) grants() (all []grant) {
 		all = append(all, grant{"--user root", "your own id is all that you can give; programs would take themselves for root with it"})
 	}
 	return all
+}
+
+// holdsGit reports whether path is part of a git directory or has one in it: hooks and
+// settings such as core.fsmonitor are run by the next git command of anybody
+// (CVE-2025-61260 and its kind).
+func holdsGit(path string) bool {
+	if slices.ContainsFunc(strings.Split(path, "/"), func(part string) bool { return strings.EqualFold(part, ".git") }) {
+		return true
+	}
+	_, err := os.Lstat(path + "/.git")
+	return err == nil
 }
 
 // mostID is the highest id that --user takes: all ids of a sandbox's range but the one

@@ -56,6 +56,8 @@ func member(do string) {
 	case "find":
 		_, err := Find()
 		fmt.Println(errors.Is(err, ErrNone), err)
+	case "delegated":
+		fmt.Println(delegated())
 	case "forks": // until the limit, and on
 		for {
 			syscall.ForkExec("/bin/sleep", []string{"sleep", "60"}, nil)
@@ -359,6 +361,77 @@ func TestNewUndone(t *testing.T) {
 
 func TestNobody(t *testing.T) {
 	testenv.Require(t, "root")
+	cmd := nobody(t, "find")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.HasPrefix(string(out), "true ") {
+		t.Fatalf("%v: %s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+// TestDelegated gives nobody a group as a user's systemd does (app.slice, and the
+// scope in it where the process is), and has it make a group there.
+func TestDelegated(t *testing.T) {
+	each(t, Limits{}, func(t *testing.T, p *Place, g *Group) {
+		if !g.dirs[0].v2 {
+			t.Skip("nobody delegates v1")
+		}
+		slice := g.dirs[0].path + "/app.slice"
+		if err := os.MkdirAll(slice+"/run.scope", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		wants := []string{"memory", "pids", "cpu"}
+		on := enable(g.dirs[0].path, wants)
+		for _, dir := range []string{slice, slice + "/run.scope"} {
+			for _, file := range []string{"", "/cgroup.procs", "/cgroup.threads", "/cgroup.subtree_control"} {
+				if err := os.Chown(dir+file, 65534, 65534); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		scope, err := os.Open(slice + "/run.scope")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer scope.Close()
+		cmd := nobody(t, "delegated")
+		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(scope.Fd())
+		out, err := cmd.CombinedOutput()
+		t.Logf("%s", out)
+		parent := slice
+		if len(on) == 0 { // nothing to win above
+			parent += "/run.scope"
+		}
+		want := fmt.Sprintf("v2 %v %v [%s/ringwall-mine] <nil>", len(on) > 0, len(on) > 0, parent)
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%v, got %swant %s", err, out, want)
+		}
+	})
+}
+
+func delegated() string {
+	p, err := Find()
+	if err != nil {
+		return err.Error()
+	}
+	l := Limits{}
+	if p.Has("memory") && p.Has("pids") {
+		l = Limits{PIDs: 10, MemoryBytes: 1 << 20}
+	}
+	ctx := context.Background()
+	g, err := p.New("mine", l)
+	if err == nil {
+		sleep := exec.Command("/bin/sleep", "60")
+		err = sleep.Start()
+		err = errors.Join(err, g.Add(sleep.Process.Pid), g.Kill(ctx))
+		sleep.Wait()
+		err = errors.Join(err, g.Remove(ctx))
+	}
+	return fmt.Sprint(p.Version(), " ", p.Has("memory"), " ", p.Has("pids"), " ", p.Paths("mine"), " ", err)
+}
+
+// nobody is a member without rights.
+func nobody(t *testing.T, do string) *exec.Cmd {
 	// The test's program lies in a directory that only root may enter.
 	exe := path.Join(testenv.Dir(t), "cgroup.test")
 	raw, err := os.ReadFile("/proc/self/exe")
@@ -369,14 +442,10 @@ func TestNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = []string{"CGROUP_TEST_MEMBER=find"}
+	cmd.Env = []string{"CGROUP_TEST_MEMBER=" + do}
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.HasPrefix(string(out), "true ") {
-		t.Fatalf("%v: %s", err, out)
-	}
-	t.Logf("%s", out)
+	return cmd
 }
 
 // BenchmarkGroup is what a group costs a sandbox; the median counts.

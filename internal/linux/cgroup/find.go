@@ -19,11 +19,21 @@ func Find() (*Place, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: /proc/self/cgroup: %w", ErrNone, err)
 	}
+	own, root := parseSelf(self), os.Geteuid() == 0
+	// mountinfo costs more than all the rest (3 µs for each mount). Where everything
+	// is found at v2's usual place it has nothing to add.
+	const usual = "/sys/fs/cgroup"
+	if checkType(usual, true) == nil {
+		p, err := find(own, []mount{{v2: true, root: "/", point: usual}}, root)
+		if err == nil && p.Has("memory") && p.Has("pids") {
+			return p, nil
+		}
+	}
 	mounts, err := readFile(unix.AT_FDCWD, "/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("%w: /proc/self/mountinfo: %w", ErrNone, err)
 	}
-	return find(parseSelf(self), parseMounts(mounts), os.Geteuid() == 0)
+	return find(own, parseMounts(mounts), root)
 }
 
 func find(own map[string]string, mounts []mount, root bool) (*Place, error) {

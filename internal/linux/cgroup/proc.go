@@ -71,6 +71,9 @@ func parseMounts(text string) (all []mount) {
 
 // unescape undoes the octal escapes of mountinfo: space, tab, newline, backslash.
 func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
