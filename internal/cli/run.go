@@ -48,10 +48,12 @@ func newRun(status *int) *cobra.Command {
 		Short: "Run a command in a sandbox",
 		Long: `Run a command in a sandbox of its own, on a copy-on-write view of the project.
 
-The project appears inside at its own path. The command has no network, an empty
-home directory, the host's system directories read-only, and of the environment
-only PATH, TERM, LANG and the like. When it ends, everything that it started ends
-with it. What it changed is listed on standard error and kept aside as a workspace.
+The project appears inside at its own path; files in it that look like keys appear
+empty. The command has no network, an empty home directory, the host's system
+directories read-only, and of the environment only PATH, TERM, LANG and the like.
+When it ends, everything that it started ends with it. What was hidden, what it was
+refused and what it changed is listed on standard error; the changes are kept aside
+as a workspace.
 
 Exit status: the command's own; 128+N if signal N ended it; 127 if it was not
 found, 126 if it could not be executed, 125 if Ringwall itself failed.`,

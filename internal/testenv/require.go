@@ -13,17 +13,18 @@ import (
 // features are what tests can require, each with what to say when it is missing and
 // nil when it is there.
 var features = map[string]func() error{
-	"root":    func() error { return when(os.Geteuid() == 0, "not root") },
-	"user":    func() error { return when(os.Geteuid() != 0, "root") },
-	"go":      func() error { return program("go") },
-	"git":     func() error { return program("/usr/bin/git") },
-	"python3": func() error { return program("/usr/bin/python3") },
-	"gcc":     func() error { return program("/usr/bin/gcc") },
-	"gdb":     func() error { return program("/usr/bin/gdb") },
-	"strace":  func() error { return program("/usr/bin/strace") },
-	"node":    func() error { return program("/usr/bin/node") },
-	"java":    func() error { return program("/usr/bin/java") },
-	"overlay": func() error { return filesystem("overlay") },
+	"root":     func() error { return when(os.Geteuid() == 0, "not root") },
+	"user":     func() error { return when(os.Geteuid() != 0, "root") },
+	"go":       func() error { return program("go") },
+	"git":      func() error { return program("/usr/bin/git") },
+	"python3":  func() error { return program("/usr/bin/python3") },
+	"gcc":      func() error { return program("/usr/bin/gcc") },
+	"gdb":      func() error { return program("/usr/bin/gdb") },
+	"strace":   func() error { return program("/usr/bin/strace") },
+	"node":     func() error { return program("/usr/bin/node") },
+	"java":     func() error { return program("/usr/bin/java") },
+	"chromium": func() error { return program("/usr/bin/chromium") },
+	"overlay":  func() error { return filesystem("overlay") },
 	"userns": func() error {
 		raw, err := os.ReadFile("/proc/sys/user/max_user_namespaces")
 		return when(err == nil && strings.TrimSpace(string(raw)) != "0", "no user namespaces")
