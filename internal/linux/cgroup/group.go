@@ -119,6 +119,10 @@ func (d dir) write(name, text string) error {
 // Add moves a process with all its threads into the group. Its children, once it has
 // any, are born there; what it has allocated before stays charged elsewhere. After
 // an error it may be in some hierarchies only: kill it.
+//
+// Where FD has a descriptor, use that: the first Add after a while can wait for a
+// grace period of RCU, milliseconds on a stock kernel (cgroup_threadgroup_rwsem,
+// unless the mount has favordynmods, Linux 6.0).
 func (g *Group) Add(pid int) error {
 	text := strconv.Itoa(pid)
 	if pid <= 0 { // 0 would be ourselves
@@ -133,9 +137,9 @@ func (g *Group) Add(pid int) error {
 }
 
 // FD returns a descriptor of the group for clone3(2) with CLONE_INTO_CGROUP (Linux
-// 5.7), which spares Add and its lock over all the system's forks. There is none
-// when the group has v1 directories, where only Add can put a process. It belongs to
-// the group, until Close or Remove.
+// 5.7); a process that is made so needs no Add. There is none when the group has v1
+// directories, where only Add can put a process. It belongs to the group, until
+// Close or Remove.
 func (g *Group) FD() (int, bool) { return g.fd, g.fd >= 0 }
 
 // Close lets go of the group and leaves it as it is. It may be called twice.

@@ -14,7 +14,7 @@ type Stats struct {
 	CPUTotal, CPUUser, CPUSystem int64 // ns
 
 	MemoryCurrent, MemoryPeak int64 // bytes
-	OOMKills                  int64 // processes killed for want of memory
+	OOMKills                  int64 // for want of memory; v2 may count a process twice (seen on 6.1)
 	PIDsHits                  int64 // forks refused by the limit
 }
 
