@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ringwall/ringwall/internal/sandbox/conformance"
 	"github.com/ringwall/ringwall/internal/sandbox/guarantee"
+	"github.com/ringwall/ringwall/internal/testenv"
 )
 
 // TestLadderDocument keeps the table of docs/ladder.md as the code has it: what is
@@ -63,4 +65,38 @@ func ladder() string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// TestEveryLayerIsMissed is the mutation check: each protective layer that can be left
+// out is the control of an attack, which then succeeds. A layer whose absence nothing
+// notices protects nothing, or nothing tests it.
+func TestEveryLayerIsMissed(t *testing.T) {
+	named := regexp.MustCompile(`(?:omits\(|omit, )"([a-z]+)"`)
+	layers := map[string]bool{"pidns": true, "ipcns": true, "netns": true} // in a table
+	for _, dir := range []string{".", filepath.Join("..", "..", "..", "cmd", "ringwall-guest")} {
+		paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil || len(paths) == 0 {
+			testenv.Missing(t, "checkout", "the source is not here")
+		}
+		for _, path := range paths {
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasSuffix(path, "_test.go") {
+				continue
+			}
+			for _, m := range named.FindAllStringSubmatch(string(raw), -1) {
+				layers[m[1]] = true
+			}
+		}
+	}
+	if len(layers) < 12 {
+		t.Fatalf("only %v were found", layers)
+	}
+	for layer := range layers {
+		if !slices.ContainsFunc(conformance.Mechanisms(), func(m conformance.Mechanism) bool { return m.Control == layer }) {
+			t.Errorf("leaving out %q is the control of no attack", layer)
+		}
+	}
 }
