@@ -84,7 +84,7 @@ func (b *builder) drop() *failure {
 // filter installs the system call filter.
 func (b *builder) filter() *failure {
 	var err error
-	b.alarms, err = seccomp.Install(seccomp.Options{UserNS: b.setup.UserNS})
+	b.alarms, err = seccomp.Install(seccomp.Options{UserNS: b.setup.UserNS, NoSetID: b.setup.NoSetID})
 	return fail("drop", "seccomp", err)
 }
 

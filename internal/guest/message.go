@@ -6,6 +6,7 @@ type Setup struct {
 	UID, GID int  // inside; what programs run as, and the guest itself once it is ready
 	Range    bool // the user namespace has root and a range of ids, not only the program's
 	UserNS   bool // programs may make user namespaces
+	NoSetID  bool // programs may not make set-user-id and set-group-id files
 	PIDs     int  // how many processes and threads there may be; 0: no limit
 	Hostname string
 	Sources  []Source
@@ -109,6 +110,7 @@ func (m Setup) Encode() []byte {
 	e.int(m.GID)
 	e.bool(m.Range)
 	e.bool(m.UserNS)
+	e.bool(m.NoSetID)
 	e.int(m.PIDs)
 	e.string(m.Hostname)
 	e.int(len(m.Sources))
@@ -136,7 +138,7 @@ func (m Setup) Encode() []byte {
 // DecodeSetup decodes a Setup and checks its indexes.
 func DecodeSetup(b []byte) (Setup, error) {
 	d := decoder{b: b}
-	m := Setup{Version: d.int(), UID: d.int(), GID: d.int(), Range: d.bool(), UserNS: d.bool(), PIDs: d.int(), Hostname: d.string()}
+	m := Setup{Version: d.int(), UID: d.int(), GID: d.int(), Range: d.bool(), UserNS: d.bool(), NoSetID: d.bool(), PIDs: d.int(), Hostname: d.string()}
 	if n := d.count(10); n > 0 {
 		m.Sources = make([]Source, 0, n)
 		for range n {

@@ -8,7 +8,7 @@ import (
 )
 
 func TestRoundTrip(t *testing.T) {
-	setup := Setup{Version: Version, UID: 1000, GID: 100, Range: true, UserNS: true, PIDs: 5, Hostname: "h",
+	setup := Setup{Version: Version, UID: 1000, GID: 100, Range: true, UserNS: true, NoSetID: true, PIDs: 5, Hostname: "h",
 		Sources: []Source{{Path: "/usr", Recursive: true}, {}},
 		Ops: []Op{{Kind: OpBind, Target: "/usr", ReadOnly: true},
 			{Kind: OpOverlay, Target: "/p", Source: 1, Layers: 0, Data: "share-1", Mode: 0o755, Own: true, Device: true}},

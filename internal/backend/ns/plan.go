@@ -228,6 +228,7 @@ func (p *planner) project(s sandbox.Spec) {
 		case sandbox.MountThrowAway:
 			add = func() { overlay(m.Source, sandbox.LayerShare+strconv.Itoa(i)) }
 		case sandbox.MountReadWrite:
+			p.setup.NoSetID = true
 			add = func() {
 				p.op(guest.Op{Kind: guest.OpBind, Target: m.Source, Source: p.source(m.Source, false, true)})
 			}

@@ -20,7 +20,8 @@ func Supported() bool { return len(program) > 0 }
 
 // Options choose a filter.
 type Options struct {
-	UserNS bool // programs may make user namespaces
+	UserNS  bool // programs may make user namespaces
+	NoSetID bool // programs may not make set-user-id and set-group-id files
 }
 
 // Install puts the whole process under the filter for good. It takes no_new_privs, which
@@ -31,8 +32,13 @@ type Options struct {
 // see Listener. Once all its copies are closed they fail with ENOSYS.
 func Install(o Options) (listener int, err error) {
 	filter := program
-	if o.UserNS {
+	switch {
+	case o.UserNS && o.NoSetID:
+		filter = programUserNSNoSetID
+	case o.UserNS:
 		filter = programUserNS
+	case o.NoSetID:
+		filter = programNoSetID
 	}
 	if len(filter) == 0 {
 		return -1, ErrUnsupported

@@ -4,6 +4,6 @@ package seccomp
 
 import "golang.org/x/sys/unix"
 
-var program, programUserNS []unix.SockFilter
+var program, programUserNS, programNoSetID, programUserNSNoSetID []unix.SockFilter
 
 var alarming []alarm

@@ -98,6 +98,12 @@ var secondAttacks = []attack{
 			}
 			return []string{"attack-setgid", f.copyProbe("setgid", 0o755|os.ModeSetgid)}, ""
 		}},
+	{guarantee: sandbox.NoNewPrivs, name: "leave a set-user-id file on the host", omit: "seccomp", optional: []string{"fchmodat2"},
+		prepare: func(f *fixture) ([]string, string) {
+			path := f.write("given/file", "text")
+			f.mount(sandbox.Mount{Source: filepath.Dir(path), Mode: sandbox.MountReadWrite})
+			return []string{"attack-setid", filepath.Dir(path)}, ""
+		}},
 	{guarantee: sandbox.CapsDropped, name: "act with capabilities", omit: "caps",
 		prepare: func(*fixture) ([]string, string) { return []string{"attack-netadmin"}, "" }},
 	{guarantee: sandbox.SyscallsFiltered, name: "call by another ABI", omit: "seccomp",

@@ -25,13 +25,18 @@ func values() []uint64 {
 	return v
 }
 
+// modes are values of flags and modes of calls that make files.
+var modes = []uint64{0, 0o644, 0o755, 0o1777, 0o2000, 0o4755, 0o6000, 0o100, 0o102, 0o20200002, 0o20000000, 0x80000000 | 0o4000,
+	0xffffffff, 1<<32 | 0o4755, 1<<32 | 0o644, 0xffffffff00000000}
+
 // TestEveryCell compares the compiled filter with the table for every architecture,
 // number and value of an argument.
 func TestEveryCell(t *testing.T) {
 	vals := values()
 	for _, a := range Archs {
-		testEveryCell(t, a, Variants[0], vals)
-		testEveryCell(t, a, Variants[1], vals)
+		for _, v := range Variants {
+			testEveryCell(t, a, v, vals)
+		}
 	}
 }
 
@@ -53,6 +58,17 @@ func testEveryCell(t *testing.T, a Arch, v Variant, vals []uint64) {
 			d := Data{Arch: arch, Nr: nr}
 			testCell(t, a, v, p, d)
 			if len(known[nr].Clauses) == 0 || arch != a.Audit {
+				continue
+			}
+			if v.NoSetID { // flags and modes lie further back, and the rest is as without
+				for _, v0 := range modes {
+					for _, v1 := range modes {
+						d.Args = [6]uint64{0, v0, v1, v1}
+						testCell(t, a, v, p, d)
+						d.Args = [6]uint64{0, 0, v0, v1}
+						testCell(t, a, v, p, d)
+					}
+				}
 				continue
 			}
 			for _, v0 := range vals {
@@ -114,6 +130,38 @@ func TestDangerousCallsAreRefused(t *testing.T) {
 	}
 	if got, _, _ := Interpret(p, Data{Arch: auditI386, Nr: 20}); got != retKill {
 		t.Errorf("getpid by int 0x80: %#x, want the process killed", got)
+	}
+}
+
+func TestSetIDFilesAreRefused(t *testing.T) {
+	for _, a := range Archs {
+		p, err := Compile(a, Variant{NoSetID: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			call string
+			args [6]uint64
+			want uint32
+		}{
+			{"fchmod", [6]uint64{3, 0o4755}, retErrno | eperm},
+			{"fchmod", [6]uint64{3, 0o755}, retAllow},
+			{"fchmod", [6]uint64{3, 0o1777}, retAllow},
+			{"fchmodat", [6]uint64{3, 0, 0o2755}, retErrno | eperm},
+			{"fchmodat2", [6]uint64{3, 0, 0o6755}, retErrno | eperm},
+			{"openat", [6]uint64{3, 0, unix.O_CREAT | unix.O_WRONLY, 0o4755}, retErrno | eperm},
+			{"openat", [6]uint64{3, 0, unix.O_TMPFILE | unix.O_RDWR, 0o4755}, retErrno | eperm},
+			{"openat", [6]uint64{3, 0, unix.O_CREAT | unix.O_WRONLY, 0o644}, retAllow},
+			{"openat", [6]uint64{3, 0, unix.O_RDONLY, 0xffffffff}, retAllow},
+			{"openat2", [6]uint64{}, retErrno | enosys},
+			{"mknodat", [6]uint64{3, 0, unix.S_IFREG | 0o4755}, retErrno | eperm},
+			{"mkdirat", [6]uint64{3, 0, 0o2755}, retErrno | eperm},
+			{"unshare", [6]uint64{unix.CLONE_NEWUSER}, retNotif},
+		} {
+			if got, _, err := Interpret(p, Data{Arch: a.Audit, Nr: a.Calls[c.call], Args: c.args}); err != nil || got != c.want {
+				t.Errorf("%s: %s%#o: %#x, %v; want %#x", a.GOARCH, c.call, c.args, got, err, c.want)
+			}
+		}
 	}
 }
 

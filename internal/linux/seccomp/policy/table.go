@@ -157,10 +157,44 @@ type Variant struct {
 	// UserNS lets programs make user namespaces, and others in them, as a browser's
 	// own sandbox does. Mounts stay refused.
 	UserNS bool
+
+	// NoSetID refuses to make set-user-id and set-group-id files, for sandboxes that write
+	// to a directory of the host: the host's own mount of it would honour them.
+	NoSetID bool
 }
 
 // Variants are the filters that there are.
-var Variants = []Variant{{Name: "program"}, {Name: "programUserNS", UserNS: true}}
+var Variants = []Variant{{Name: "program"}, {Name: "programUserNS", UserNS: true},
+	{Name: "programNoSetID", NoSetID: true}, {Name: "programUserNSNoSetID", UserNS: true, NoSetID: true}}
+
+// setIDs are S_ISUID and S_ISGID.
+const setIDs = 0o6000
+
+// modeArg is the argument that holds the mode of calls that give files one. A mode
+// that open(2) does not use, without O_CREAT, is mostly 0 or rubbish of no such bits.
+var modeArg = map[string]int{"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "creat": 1, "mknod": 1, "mknodat": 2,
+	"open": 2, "openat": 3, "mkdir": 1, "mkdirat": 2}
+
+// noSetID is what NoSetID says of a call, if it says something.
+func noSetID(name string) (Rule, bool) {
+	arg, ok := modeArg[name]
+	switch {
+	case name == "openat2":
+		return Rule{Else: absent}, true // its mode lies behind a pointer; programs fall back
+	case name == "open" || name == "openat":
+		// Only where a file may be made: without O_CREAT and O_TMPFILE the argument is
+		// whatever the register held.
+		var clauses []Clause
+		for _, flag := range []uint32{0o100, 0o20000000} {
+			clauses = append(clauses, Clause{[]Cond{{Arg: arg - 1, Mask: flag, Value: 0, Not: true},
+				{Arg: arg, Mask: setIDs, Value: 0, Not: true}}, denied})
+		}
+		return Rule{Clauses: clauses, Else: allow}, true
+	case ok:
+		return Rule{Clauses: []Clause{{[]Cond{{Arg: arg, Mask: setIDs, Value: 0, Not: true}}, denied}}, Else: allow}, true
+	}
+	return Rule{}, false
+}
 
 // withUserNS are the calls that the variant UserNS lets through. chroot(2) takes
 // CAP_SYS_CHROOT, which a program has only in a namespace that it made.
@@ -170,6 +204,11 @@ var withUserNS = []string{"clone", "unshare", "chroot"}
 func RuleFor(name string, v Variant) Rule {
 	if v.UserNS && slices.Contains(withUserNS, name) {
 		return Rule{Else: allow}
+	}
+	if v.NoSetID {
+		if r, ok := noSetID(name); ok {
+			return r
+		}
 	}
 	if r, ok := rules[name]; ok {
 		return r

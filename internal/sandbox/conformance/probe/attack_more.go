@@ -38,6 +38,7 @@ var more = map[string]func([]string){
 	"attack-climb":      attackClimb,
 	"attack-flood":      attackFlood,
 	"attack-fork":       attackFork,
+	"attack-setid":      attackSetID,
 	"attack-limit":      attackLimit,
 	"attack-walk":       attackWalk,
 	"signal-other":      signalOther,
@@ -377,4 +378,55 @@ func attackLimit(a []string) {
 	var now unix.Rlimit
 	check(unix.Getrlimit(unix.RLIMIT_NPROC, &now))
 	verdict(now.Cur >= n, "setrlimit", err)
+}
+
+// attackSetID makes set-user-id and set-group-id files by every call that gives a mode.
+func attackSetID(a []string) {
+	try := func(name string, make func(path string) error) {
+		path := filepath.Join(a[0], name)
+		err := make(path)
+		var st unix.Stat_t
+		if e := unix.Stat(path, &st); e != nil {
+			st.Mode = 0
+		}
+		verdict(st.Mode&(unix.S_ISUID|unix.S_ISGID) != 0, name, err)
+	}
+	touch := func(path string) error { return os.WriteFile(path, nil, 0o755) }
+	try("fchmodat", func(p string) error {
+		check(touch(p))
+		return unix.Fchmodat(unix.AT_FDCWD, p, 0o4755, 0)
+	})
+	try("setgid", func(p string) error {
+		check(touch(p))
+		return unix.Chmod(p, 0o2755)
+	})
+	try("fchmodat2", func(p string) error {
+		check(touch(p))
+		name := append([]byte(p), 0)
+		cwd := unix.AT_FDCWD
+		_, _, errno := unix.Syscall6(unix.SYS_FCHMODAT2, uintptr(cwd), uintptr(unsafe.Pointer(&name[0])), 0o4755, 0, 0, 0)
+		return errno
+	})
+	try("fchmod", func(p string) error {
+		check(touch(p))
+		fd, err := unix.Open(p, unix.O_RDONLY, 0)
+		check(err)
+		return unix.Fchmod(fd, 0o6755)
+	})
+	try("open", func(p string) error {
+		_, err := unix.Open(p, unix.O_CREAT|unix.O_WRONLY, 0o4755)
+		return err
+	})
+	try("openat2", func(p string) error {
+		_, err := unix.Openat2(unix.AT_FDCWD, p, &unix.OpenHow{Flags: unix.O_CREAT | unix.O_WRONLY, Mode: 0o4755})
+		return err
+	})
+	try("mknod", func(p string) error { return unix.Mknod(p, unix.S_IFREG|0o4755, 0) })
+	try("tmpfile", func(p string) error {
+		fd, err := unix.Open(a[0], unix.O_TMPFILE|unix.O_RDWR, 0o4755)
+		if err != nil {
+			return err
+		}
+		return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, p, unix.AT_SYMLINK_FOLLOW)
+	})
 }
