@@ -35,7 +35,7 @@ func TestLandlockAlone(t *testing.T) {
 				testenv.Missing(t, "landlock", "Landlock of this kernel does not cover it")
 			}
 			if c.root != (os.Geteuid() == 0) {
-				t.Skip("another user's turn: as root every sandbox has ids of its own, a user can write to nothing but /tmp, which is writable inside too")
+				t.Skip("tried by the other kind of caller: root's sandbox has ids of its own and signals nobody; a user owns no directory but such as are writable inside too")
 			}
 			for _, alone := range []bool{false, true} {
 				omit := []string{c.layer}

@@ -241,8 +241,7 @@ func attackKnobs([]string) {
 	}
 }
 
-// signalOther asks whether a process of another user may be signalled: not who it is
-// matters here, but whether it is in reach.
+// signalOther asks, by signal 0, whether a process is in reach.
 func signalOther(a []string) {
 	if err := unix.Kill(number(a[0]), 0); err != nil {
 		fmt.Fprintln(os.Stderr, err)
