@@ -55,6 +55,5 @@ func (b *builder) rules() (*landlock.Ruleset, *failure) {
 		r.Close()
 		return nil, f
 	}
-	b.abi = abi
 	return r, nil
 }

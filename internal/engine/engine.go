@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/ringwall/ringwall/internal/host"
@@ -122,8 +123,14 @@ func (r *run) do(ctx context.Context) (err error) {
 		return err
 	}
 	r.step("state")
-	r.hide(ctx)
-	if r.box, err = r.backend.Create(ctx, r.spec); err != nil {
+	until, stop := r.untilSignal(ctx)
+	r.hide(until)
+	r.box, err = r.backend.Create(until, r.spec)
+	if sig := stop(); sig != 0 {
+		r.result.Exit = sandbox.Exit{Reason: sandbox.ReasonSignaled, Signal: sig}
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	r.step("create")
@@ -212,6 +219,30 @@ func (r *run) prepare() error {
 		Stdin: r.req.Stdin, Stdout: r.req.Stdout, Stderr: r.req.Stderr}
 	r.result.ID, r.result.Backend = r.spec.ID, r.req.Backend
 	return nil
+}
+
+// untilSignal returns a context that ends when a signal comes, so that Ctrl-C need not
+// wait for the search of a large project. stop ends that, and returns the signal: the
+// run is then over before its program began. Later signals are the program's.
+func (r *run) untilSignal(ctx context.Context) (until context.Context, stop func() syscall.Signal) {
+	until, cancel := context.WithCancel(ctx)
+	quit, done := make(chan struct{}), make(chan struct{})
+	var got syscall.Signal
+	go func() {
+		defer close(done)
+		select {
+		case sig := <-r.req.Signals:
+			got, _ = sig.(syscall.Signal)
+			cancel()
+		case <-quit:
+		}
+	}()
+	return until, func() syscall.Signal {
+		close(quit)
+		<-done
+		cancel()
+		return got
+	}
 }
 
 // hostHome is the home that the caller has on the host.
@@ -315,10 +346,11 @@ func (r *run) finish(failed error) error {
 		return err
 	}
 	if r.box != nil {
+		err := r.box.Destroy(context.Background())
 		if d, ok := sandbox.As[sandbox.DenialLister](r.box); ok {
-			defer func() { r.result.Denied = d.Denied() }()
+			r.result.Denied = d.Denied()
 		}
-		if err := r.box.Destroy(context.Background()); err != nil {
+		if err != nil {
 			r.dir.Release() // what is left stays recorded, for gc
 			if r.work != nil {
 				r.work.Close()

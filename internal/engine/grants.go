@@ -22,11 +22,12 @@ func (r *run) granted() error {
 	if r.req.Person || r.req.Unsafe {
 		return nil
 	}
-	for _, g := range r.grants() {
-		return &sandbox.Error{Code: sandbox.CodeRefused, Op: "run", Err: fmt.Errorf("%s: %s", g.flag, g.danger),
-			Hint: "run it from a terminal, or add --unsafe if that is what you want"}
+	all := r.grants()
+	if len(all) == 0 {
+		return nil
 	}
-	return nil
+	return &sandbox.Error{Code: sandbox.CodeRefused, Op: "run", Err: fmt.Errorf("%s: %s", all[0].flag, all[0].danger),
+		Hint: "run it from a terminal, or add --unsafe if that is what you want"}
 }
 
 // grants are the dangerous ones of the request.

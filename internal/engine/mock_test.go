@@ -18,6 +18,7 @@ type mock struct {
 
 	writes  map[string]string // files that the program writes into the upper layer
 	waits   bool              // Wait lasts until a signal comes
+	hangs   bool              // Create lasts until it is given up
 	program func(sandbox.Spec)
 
 	mu    sync.Mutex
@@ -40,13 +41,17 @@ func (m *mock) Detect(context.Context) (sandbox.Report, error) {
 }
 
 // Create makes the layers before it fails, so that there is something to undo.
-func (m *mock) Create(_ context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
+func (m *mock) Create(ctx context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
 	m.called("create")
 	m.spec = s
 	if s.MakeLayers != nil {
 		if err := s.MakeLayers(); err != nil {
 			return nil, err
 		}
+	}
+	if m.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
 	}
 	if m.create != nil {
 		return nil, m.create

@@ -110,15 +110,24 @@ func (p places) root(name, project string) (string, error) {
 	return path, nil
 }
 
-// flags are the flags by which mounts are asked for.
-var flags = map[sandbox.MountMode]string{sandbox.MountReadOnly: "--ro", sandbox.MountThrowAway: "--share", sandbox.MountReadWrite: "--rw"}
+// flagOf is the flag by which a mount is asked for.
+func flagOf(m sandbox.MountMode) string {
+	switch m {
+	case sandbox.MountThrowAway:
+		return "--share"
+	case sandbox.MountReadWrite:
+		return "--rw"
+	default:
+		return "--ro"
+	}
+}
 
 // mounts resolves --ro, --share and --rw paths, leaves out doubles and orders them outer
 // directories first.
 func (p places) mounts(wanted []sandbox.Mount) ([]sandbox.Mount, error) {
 	var all []sandbox.Mount
 	for _, m := range wanted {
-		flag := flags[m.Mode]
+		flag := flagOf(m.Mode)
 		refuse := func(code sandbox.Code, hint, format string, args ...any) ([]sandbox.Mount, error) {
 			return nil, &sandbox.Error{Code: code, Op: "run", Hint: hint,
 				Err: fmt.Errorf("%s %s: %w", flag, m.Source, fmt.Errorf(format, args...))}
@@ -126,7 +135,11 @@ func (p places) mounts(wanted []sandbox.Mount) ([]sandbox.Mount, error) {
 		path, info, err := resolve(p.cwd, m.Source)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return refuse(sandbox.CodeNotFound, "check the path", "it does not exist")
+			fix := "check the path"
+			if m.Mode == sandbox.MountReadWrite {
+				fix = "check the path, or make it first"
+			}
+			return refuse(sandbox.CodeNotFound, fix, "it does not exist")
 		case err != nil:
 			return refuse(sandbox.CodeDenied, "make sure that you can read it", "%w", bare(err))
 		case path == "/" || path == p.home || host.Below(p.home, path):
@@ -153,7 +166,7 @@ func (p places) mounts(wanted []sandbox.Mount) ([]sandbox.Mount, error) {
 		m.Source = path
 		if i := slices.IndexFunc(all, func(o sandbox.Mount) bool { return o.Source == path }); i >= 0 {
 			if all[i].Mode != m.Mode {
-				return refuse(sandbox.CodeInvalid, "use one of the two", "it is given with %s and with %s", flags[all[i].Mode], flag)
+				return refuse(sandbox.CodeInvalid, "use one of the two", "it is given with %s and with %s", flagOf(all[i].Mode), flag)
 			}
 			continue
 		}

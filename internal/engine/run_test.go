@@ -115,10 +115,9 @@ func TestGCTakesOverWhatWasNotDestroyed(t *testing.T) {
 }
 
 func TestSignalsReachTheProgram(t *testing.T) {
-	m := &mock{waits: true}
-	e, project := testEngine(t, m)
 	signals := make(chan os.Signal, 1)
-	signals <- syscall.SIGTERM
+	m := &mock{waits: true, program: func(sandbox.Spec) { signals <- syscall.SIGTERM }}
+	e, project := testEngine(t, m)
 	if _, err := e.Run(context.Background(), Request{Backend: "mock", Project: project, Args: []string{"true"}, Signals: signals}); err != nil {
 		t.Fatal(err)
 	}
@@ -126,6 +125,23 @@ func TestSignalsReachTheProgram(t *testing.T) {
 	if d := cmp.Diff(want, m.calls); d != "" {
 		t.Errorf("-want +got:\n%s", d)
 	}
+}
+
+// A signal that comes while the sandbox is made ends the run there: it need not wait for
+// what takes long, and nothing is left.
+func TestSignalBeforeTheProgram(t *testing.T) {
+	m := &mock{hangs: true}
+	e, project := testEngine(t, m)
+	signals := make(chan os.Signal, 1)
+	signals <- syscall.SIGINT
+	res, err := e.Run(context.Background(), Request{Backend: "mock", Project: project, Args: []string{"true"}, Signals: signals})
+	if err != nil || res.Exit.Status() != 130 {
+		t.Errorf("status %d, %v; want 130", res.Exit.Status(), err)
+	}
+	if d := cmp.Diff([]string{"create"}, m.calls); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	testLeft(t, e, 0, 0)
 }
 
 // What is refused is refused before anything is made.

@@ -67,9 +67,8 @@ type Signal struct{ ID, Signal int }
 
 // Ready is the guest's answer to Setup.
 type Ready struct {
-	Version  int
-	Landlock int // the ABI by which programs are confined; 0 if the kernel has none
-	Steps    []Step
+	Version int
+	Steps   []Step
 }
 
 // Step is a finished step of Setup.
@@ -202,7 +201,6 @@ func DecodeSignal(b []byte) (Signal, error) {
 func (m Ready) Encode() []byte {
 	var e encoder
 	e.int(m.Version)
-	e.int(m.Landlock)
 	e.int(len(m.Steps))
 	for _, s := range m.Steps {
 		e.string(s.Name)
@@ -214,7 +212,7 @@ func (m Ready) Encode() []byte {
 // DecodeReady decodes a Ready.
 func DecodeReady(b []byte) (Ready, error) {
 	d := decoder{b: b}
-	m := Ready{Version: d.int(), Landlock: d.int()}
+	m := Ready{Version: d.int()}
 	if n := d.count(16); n > 0 {
 		m.Steps = make([]Step, 0, n)
 		for range n {

@@ -16,7 +16,7 @@ func TestRoundTrip(t *testing.T) {
 	check(t, setup, DecodeSetup)
 	check(t, Start{ID: 7, Args: []string{"a", "", "\xff\n"}, Env: []string{"K=V"}, Dir: "/", Null: [3]bool{true, false, true}}, DecodeStart)
 	check(t, Signal{ID: 1, Signal: 15}, DecodeSignal)
-	check(t, Ready{Version: Version, Landlock: 7, Steps: []Step{{Name: "view", Nanos: 5}}}, DecodeReady)
+	check(t, Ready{Version: Version, Steps: []Step{{Name: "view", Nanos: 5}}}, DecodeReady)
 	check(t, Failed{ID: 2, Step: "find", Detail: "x", Errno: 2}, DecodeFailed)
 	check(t, Started{ID: 3, PID: 4}, DecodeStarted)
 	check(t, Exited{ID: 3, Status: 255, UserNS: 1, SystemNS: 2, MaxRSS: 3}, DecodeExited)

@@ -29,6 +29,14 @@ var features = map[string]func() error{
 		raw, err := os.ReadFile("/proc/sys/user/max_user_namespaces")
 		return when(err == nil && strings.TrimSpace(string(raw)) != "0", "no user namespaces")
 	},
+	"ldd": func() error { return program("/usr/bin/ldd") },
+	"seccomp": func() error {
+		raw, err := os.ReadFile("/proc/sys/kernel/seccomp/actions_avail")
+		return when(err == nil && strings.Contains(string(raw), "user_notif"), "the kernel has no seccomp user notification")
+	},
+	"cgroup":   func() error { return nil }, // the test looks and calls Missing itself
+	"cgroup2":  func() error { return nil }, // likewise
+	"landlock": func() error { return nil }, // likewise
 	"checkout": func() error { return nil }, // the test looks and calls Missing itself
 	"ns":       func() error { return nil }, // the suite asks Detect and calls Missing itself
 }

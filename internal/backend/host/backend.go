@@ -37,6 +37,11 @@ func (b *backend) Detect(context.Context) (sandbox.Report, error) {
 
 // Create makes nothing. The project is the real one: what programs write is written.
 func (b *backend) Create(_ context.Context, s sandbox.Spec) (sandbox.Sandbox, error) {
+	if s.Root != "" || s.As != nil {
+		return nil, &sandbox.Error{Code: sandbox.CodeUnsupported, Op: "create", Backend: Name, ID: s.ID,
+			Err:  errors.New("programs run here in the host's own root, as who you are"),
+			Hint: "leave out --rootfs and --user, or choose another backend"}
+	}
 	if s.MakeLayers != nil {
 		if err := s.MakeLayers(); err != nil {
 			return nil, err

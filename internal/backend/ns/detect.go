@@ -52,15 +52,16 @@ func (b *backend) Detect(ctx context.Context) (sandbox.Report, error) {
 		r.Checks = append(r.Checks, sandbox.Check{Name: "pids", Status: sandbox.StatusWeaker,
 			Detail: "this kernel counts your processes on the whole host: there is no limit inside", Fix: "Linux 5.14 or later"})
 	}
-	r.Guarantees = declared(os.Geteuid())
+	r.Guarantees = declared(os.Geteuid(), ownCount(os.Geteuid()))
 	return r, nil
 }
 
-// declared are the guarantees that hold wherever a sandbox can be built at all.
-func declared(uid int) []sandbox.Guarantee {
+// declared are the guarantees that hold wherever a sandbox can be built at all, started
+// by uid, on a kernel where its processes are counted by themselves or not.
+func declared(uid int, counted bool) []sandbox.Guarantee {
 	var all []sandbox.Guarantee
 	for _, row := range guarantee.Table {
-		if row.ID == sandbox.UIDMapped && uid != 0 || row.ID == sandbox.PIDsCapped && !ownCount(uid) {
+		if row.ID == sandbox.UIDMapped && uid != 0 || row.ID == sandbox.PIDsCapped && !counted {
 			continue
 		}
 		all = append(all, row.ID)

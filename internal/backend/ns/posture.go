@@ -1,7 +1,6 @@
 package ns
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/internal/guest"
+	"github.com/ringwall/ringwall/internal/linux/procfs"
 )
 
 // errPosture is why a sandbox is refused that is not as it should be.
@@ -101,7 +101,7 @@ func (p *posture) check(pid int) error {
 
 // checkStatus compares ids, capabilities, no_new_privs and the filter.
 func checkStatus(dir string, id identity) error {
-	raw, err := readProc(dir + "/status")
+	raw, err := procfs.ReadFile(unix.AT_FDCWD, dir+"/status")
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func checkStatus(dir string, id identity) error {
 	if id.ranged {
 		want["Groups"] = ""
 	}
-	for _, line := range strings.Split(string(raw), "\n") {
+	for _, line := range strings.Split(raw, "\n") {
 		key, value, _ := strings.Cut(line, ":")
 		if w, ok := want[key]; ok {
 			if got := strings.TrimSpace(value); got != w {
@@ -130,17 +130,16 @@ func checkStatus(dir string, id identity) error {
 // checkLimits finds the limits of the processes that will be forked: no core dumps, and
 // no more processes than were planned.
 func checkLimits(pid int, setup guest.Setup) error {
-	wanted := map[int]uint64{unix.RLIMIT_CORE: 1}
-	if setup.PIDs > 0 {
-		wanted[unix.RLIMIT_NPROC] = uint64(setup.PIDs)
-	}
-	for what, want := range wanted {
+	for _, limit := range []struct{ what, want int }{{unix.RLIMIT_CORE, 1}, {unix.RLIMIT_NPROC, setup.PIDs}} {
 		var l unix.Rlimit
-		if err := unix.Prlimit(pid, what, nil, &l); err != nil {
+		if limit.want == 0 {
+			continue
+		}
+		if err := unix.Prlimit(pid, limit.what, nil, &l); err != nil {
 			return err
 		}
-		if l.Cur != want || l.Max != want {
-			return wrong("limit %d of its guest is %d (at most %d), not %d", what, l.Cur, l.Max, want)
+		if l.Cur != uint64(limit.want) || l.Max != uint64(limit.want) {
+			return wrong("limit %d of its guest is %d (at most %d), not %d", limit.what, l.Cur, l.Max, limit.want)
 		}
 	}
 	return nil
@@ -191,14 +190,13 @@ func checkSealed(pid int, id identity) error {
 
 // checkMounts compares what is mounted with the plan.
 func (p *posture) checkMounts(dir string) error {
-	raw, err := readProc(dir + "/mountinfo")
+	raw, err := procfs.ReadFile(unix.AT_FDCWD, dir+"/mountinfo")
 	if err != nil {
 		return err
 	}
 	root := false
-	for line := range bytes.Lines(raw) {
+	for text := range strings.Lines(raw) {
 		// ID PARENT DEVICE ROOT POINT OPTIONS … (proc_pid_mountinfo(5))
-		text := string(line)
 		field := text
 		for range 4 {
 			_, field, _ = strings.Cut(field, " ")
@@ -206,9 +204,9 @@ func (p *posture) checkMounts(dir string) error {
 		point, rest, _ := strings.Cut(field, " ")
 		options, _, ok := strings.Cut(rest, " ")
 		if !ok {
-			return wrong("the kernel describes a mount as %q", line)
+			return wrong("the kernel describes a mount as %q", text)
 		}
-		point, options = unescape(point), ","+options+","
+		point, options = procfs.Unescape(point), ","+options+","
 		w, planned := p.wanted[point]
 		readOnly := strings.Contains(options, ",ro,")
 		switch {
@@ -241,52 +239,6 @@ func (p *posture) checkMounts(dir string) error {
 		return wrong("its root is not the one that was built")
 	}
 	return nil
-}
-
-// readProc reads a file of /proc in pieces so large that one does: each costs the
-// kernel a look at the whole again.
-func readProc(path string) ([]byte, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd)
-	buf := make([]byte, 0, 32<<10)
-	for {
-		if len(buf) == cap(buf) {
-			buf = append(buf, 0)[:len(buf)]
-		}
-		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
-		}
-		if n == 0 {
-			return buf, nil
-		}
-		buf = buf[:len(buf)+n]
-	}
-}
-
-// unescape undoes the octal escapes of mountinfo.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // checkDescriptors finds only the guest's own: /dev/null three times and its socket.

@@ -56,16 +56,3 @@ func TestPostureMissesNothing(t *testing.T) {
 		})
 	}
 }
-
-func TestUnescape(t *testing.T) {
-	for in, want := range map[string]string{`/a`: "/a", `/a\040b`: "/a b", `\134\011`: "\\\t", `\9`: `\9`, `x\04`: `x\04`} {
-		if got := unescape(in); got != want {
-			t.Errorf("unescape(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
-func FuzzUnescape(f *testing.F) {
-	f.Add(`\040\`)
-	f.Fuzz(func(t *testing.T, s string) { unescape(s) })
-}

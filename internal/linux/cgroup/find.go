@@ -9,13 +9,15 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/linux/procfs"
 )
 
 // Find tells where this process can make groups. It may make the fixed parent of
 // root's groups and switch controllers on for it, which stay; otherwise it changes
 // nothing. If there is nowhere, the error wraps ErrNone and says why.
 func Find() (*Place, error) {
-	self, err := readFile(unix.AT_FDCWD, "/proc/self/cgroup")
+	self, err := procfs.ReadFile(unix.AT_FDCWD, "/proc/self/cgroup")
 	if err != nil {
 		return nil, fmt.Errorf("%w: /proc/self/cgroup: %w", ErrNone, err)
 	}
@@ -29,7 +31,7 @@ func Find() (*Place, error) {
 			return p, nil
 		}
 	}
-	mounts, err := readFile(unix.AT_FDCWD, "/proc/self/mountinfo")
+	mounts, err := procfs.ReadFile(unix.AT_FDCWD, "/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("%w: /proc/self/mountinfo: %w", ErrNone, err)
 	}
@@ -149,7 +151,7 @@ var errType = errors.New("this is not the cgroup file system that is expected he
 // checkType looks at the file system itself: a path says nothing.
 func checkType(dir string, v2 bool) error {
 	var st unix.Statfs_t
-	if err := retry(func() error { return unix.Statfs(dir, &st) }); err != nil {
+	if err := procfs.Retry(func() error { return unix.Statfs(dir, &st) }); err != nil {
 		return err
 	}
 	if got, ok := cgroupType(&st); !ok || got != v2 {
@@ -203,13 +205,13 @@ func mayEnable(dir string) bool {
 	if errors.Is(err, unix.ENOENT) {
 		return true
 	}
-	procs, err := readFile(unix.AT_FDCWD, dir+"/cgroup.procs")
+	procs, err := procfs.ReadFile(unix.AT_FDCWD, dir+"/cgroup.procs")
 	return err == nil && procs == ""
 }
 
 // words returns those of wants that the file lists.
 func words(file string, wants []string) (found []string) {
-	text, err := readFile(unix.AT_FDCWD, file)
+	text, err := procfs.ReadFile(unix.AT_FDCWD, file)
 	if err != nil {
 		return nil
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/linux/procfs"
 )
 
 // Kill ends every process in the group, and in groups below it, and returns when all
@@ -65,7 +67,7 @@ func (t *tree) kill(ctx context.Context) error {
 func killV2(ctx context.Context, at int, prefix string) error {
 	err := writeFile(at, prefix+"cgroup.kill", "1")
 	for pause := newPause(); err == nil; err = pause.wait(ctx) {
-		events, err := readFile(at, prefix+"cgroup.events")
+		events, err := procfs.ReadFile(at, prefix+"cgroup.events")
 		if err != nil {
 			return err
 		}
@@ -171,7 +173,7 @@ func signalIn(dir int) (int, error) {
 // listed reads cgroup.procs. Processes of pid namespaces that are not ours or below
 // ours appear as 0 there, which names no process that we could signal.
 func listed(dir int) (pids []int, err error) {
-	text, err := readFile(dir, "cgroup.procs")
+	text, err := procfs.ReadFile(dir, "cgroup.procs")
 	// EOPNOTSUPP: a threaded group, whose processes the group above it lists.
 	if gone(err) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, nil

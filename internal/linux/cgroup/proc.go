@@ -3,6 +3,8 @@ package cgroup
 import (
 	"path"
 	"strings"
+
+	"github.com/ringwall/ringwall/internal/linux/procfs"
 )
 
 // mount is one mounted cgroup hierarchy.
@@ -47,7 +49,7 @@ func parseMounts(text string) (all []mount) {
 		if len(f) < 6 || len(t) < 3 {
 			continue
 		}
-		m := mount{root: unescape(f[3]), point: unescape(f[4])}
+		m := mount{root: procfs.Unescape(f[3]), point: procfs.Unescape(f[4])}
 		switch t[0] {
 		case "cgroup2":
 			m.v2 = true
@@ -67,14 +69,6 @@ func parseMounts(text string) (all []mount) {
 		all = append(all, m)
 	}
 	return all
-}
-
-// unescape undoes the octal escapes of mountinfo: space, tab, newline, backslash.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
-		return s
-	}
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
 // locate returns the directory below the mount point of the group own, if the mount

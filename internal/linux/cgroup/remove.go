@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/linux/procfs"
 )
 
 // patience bounds the removal of one group: the kernel takes the last process's
@@ -82,7 +84,7 @@ func (t *tree) remove(ctx context.Context) error {
 }
 
 func rmdir(parent int, name string) error {
-	err := retry(func() error { return unix.Unlinkat(parent, name, unix.AT_REMOVEDIR) })
+	err := procfs.Retry(func() error { return unix.Unlinkat(parent, name, unix.AT_REMOVEDIR) })
 	if errors.Is(err, unix.ENOENT) {
 		return nil
 	}

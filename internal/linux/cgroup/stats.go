@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/linux/procfs"
 )
 
 // Stats is what a group has used. A field that this host does not count is -1.
@@ -76,7 +78,7 @@ func (d dir) stats(s *Stats) error {
 		}
 		if src.file != file {
 			file = src.file
-			if text, err = readFile(fd, file); errors.Is(err, unix.ENOENT) {
+			if text, err = procfs.ReadFile(fd, file); errors.Is(err, unix.ENOENT) {
 				text = ""
 			} else if err != nil {
 				return fmt.Errorf("%s/%s: %w", d.path, file, err)

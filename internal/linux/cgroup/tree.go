@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ringwall/ringwall/internal/linux/procfs"
 )
 
 // tree is an existing group of ours with all that may be below it, held by
@@ -51,7 +53,7 @@ func (t *tree) open(to *int, at int, name string) error {
 	}
 	*to = fd
 	var st unix.Statfs_t
-	if err := retry(func() error { return unix.Fstatfs(fd, &st) }); err != nil {
+	if err := procfs.Retry(func() error { return unix.Fstatfs(fd, &st) }); err != nil {
 		return err
 	}
 	if _, ok := cgroupType(&st); !ok {
@@ -96,7 +98,7 @@ func descend(fd int, do func(parent int, name string, fd int) error) error {
 // children lists the groups directly in the one that fd refers to.
 func children(fd int) (names []string, err error) {
 	var st unix.Stat_t
-	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+	if err := procfs.Retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return nil, err
 	}
 	if st.Nlink <= 2 { // kernfs counts sub-directories there, and files are many

@@ -19,8 +19,12 @@ func Source(a Arch) ([]byte, error) {
 			return nil, err
 		}
 		fmt.Fprintf(&b, "\n// %s is a filter for %s: %d instructions.\nvar %s = []unix.SockFilter{\n", v.Name, a.GOARCH, len(p), v.Name)
-		for _, in := range p {
-			fmt.Fprintf(&b, "{Code: %#x, Jt: %d, Jf: %d, K: %#x},\n", in.Code, in.Jt, in.Jf, in.K)
+		for i, in := range p {
+			end := " "
+			if i%3 == 2 || i == len(p)-1 {
+				end = "\n"
+			}
+			fmt.Fprintf(&b, "{Code: %#x, Jt: %d, Jf: %d, K: %#x},%s", in.Code, in.Jt, in.Jf, in.K, end)
 		}
 		b.WriteString("}\n")
 	}
