@@ -9,11 +9,12 @@ type Result struct {
 	Schema    string     `json:"schema"` // "ringwall.result/1"
 	ID        string     `json:"id"`     // of the sandbox; "" if none was made
 	Backend   string     `json:"backend"`
-	Reason    string     `json:"reason"` // exited, signaled, lost; "" if no program ran
+	Reason    string     `json:"reason"` // exited, signaled, oom, lost; "" if no program ran
 	Code      int        `json:"code"`   // the program's exit code, if it exited
 	Signal    int        `json:"signal"` // the signal's number, if it was signaled
 	Status    int        `json:"status"` // with which ringwall itself ended
 	Usage     Usage      `json:"usage"`
+	Stats     *Stats     `json:"stats"`     // of the whole sandbox; null where this host does not count
 	Workspace *Workspace `json:"workspace"` // null if nothing was changed
 	Hidden    []Hidden   `json:"hidden"`    // key-like files of the project that were not shown
 	Weakened  []string   `json:"weakened"`  // guarantees that the request gave up, such as by --allow-userns
@@ -43,6 +44,15 @@ type Usage struct {
 	UserNS      int64 `json:"user_ns"`
 	SystemNS    int64 `json:"system_ns"`
 	MaxRSSBytes int64 `json:"max_rss_bytes"` // of the largest single process
+}
+
+// Stats is what all processes of a sandbox used together, also those that were killed.
+// A number that this host does not count is -1.
+type Stats struct {
+	CPUNS           int64 `json:"cpu_ns"`
+	MemoryPeakBytes int64 `json:"memory_peak_bytes"` // with files in memory and page cache
+	OOMKills        int64 `json:"oom_kills"`
+	PIDsHits        int64 `json:"pids_hits"` // processes and threads that the limit refused
 }
 
 // Workspace counts the changes of a run.
@@ -102,6 +112,7 @@ type Cleaned struct {
 	Schema         string   `json:"schema"` // "ringwall.gc/1"
 	Sandboxes      []string `json:"sandboxes"`
 	KeptWorkspaces []string `json:"kept_workspaces"`
+	Groups         []string `json:"groups"` // paths of control groups that no record named
 }
 
 // Version is what `ringwall version --json` prints.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ringwall/ringwall/internal/cli"
 	"github.com/ringwall/ringwall/internal/guest/blob"
+	"github.com/ringwall/ringwall/internal/linux/cgroup"
 	"github.com/ringwall/ringwall/internal/testenv"
 )
 
@@ -49,6 +50,9 @@ func TestScripts(t *testing.T) {
 			switch cond {
 			case "root":
 				return os.Geteuid() == 0, nil
+			case "memory": // can be limited
+				place, err := cgroup.Find()
+				return err == nil && place.Has("memory"), nil
 			case "git":
 				_, err := os.Stat("/usr/bin/git")
 				return err == nil, nil

@@ -95,8 +95,8 @@ func newWorkspaces() *cobra.Command {
 
 func newGC() *cobra.Command {
 	c := &cobra.Command{Use: "gc", Short: "Remove what killed runs left behind", Args: cobra.NoArgs,
-		Long: `Remove what runs left behind that were killed: processes, directories and
-workspaces without changes. Changes are never removed: a workspace that has some is
+		Long: `Remove what runs left behind that were killed: processes, directories, control
+groups and workspaces without changes. Changes are never removed: a workspace that has some is
 kept. Sandboxes that still run are not touched.`}
 	asJSON := jsonFlag(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -111,7 +111,7 @@ kept. Sandboxes that still run are not touched.`}
 		done, err := eng.GC(ctx)
 		if *asJSON {
 			out := api.Cleaned{Schema: "ringwall.gc/1", Sandboxes: append([]string{}, done.Sandboxes...),
-				KeptWorkspaces: append([]string{}, done.Workspaces...)}
+				KeptWorkspaces: append([]string{}, done.Workspaces...), Groups: append([]string{}, done.Groups...)}
 			if e := printJSON(os.Stdout, out); e != nil {
 				return e
 			}
@@ -123,7 +123,10 @@ kept. Sandboxes that still run are not touched.`}
 		for _, id := range done.Workspaces {
 			fmt.Println("kept workspace", id)
 		}
-		if err == nil && len(done.Sandboxes)+len(done.Workspaces) == 0 {
+		for _, path := range done.Groups {
+			fmt.Println("removed control group", path)
+		}
+		if err == nil && len(done.Sandboxes)+len(done.Workspaces)+len(done.Groups) == 0 {
 			fmt.Fprintln(os.Stderr, "nothing to clean")
 		}
 		return err

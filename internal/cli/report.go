@@ -47,6 +47,9 @@ func (r *report) write(res engine.Result, status int, err error) {
 		a, m, d := workspace.Count(w.List)
 		v.Workspace = &api.Workspace{ID: w.ID, Kept: w.Kept, Added: a, Modified: m, Deleted: d}
 	}
+	if s := res.Stats; s != nil {
+		v.Stats = &api.Stats{CPUNS: int64(s.CPU), MemoryPeakBytes: s.MemoryPeak, OOMKills: s.OOMKills, PIDsHits: s.PIDsHits}
+	}
 	v.Hidden, v.Denied, v.Weakened = []api.Hidden{}, []api.Denial{}, []string{}
 	for _, g := range res.Weakened {
 		v.Weakened = append(v.Weakened, string(g))

@@ -33,6 +33,8 @@ type runFlags struct {
 	show    []string
 	user    string
 	userNS  bool
+	memory  string
+	pids    int
 	discard bool
 	export  string
 	result  string
@@ -81,6 +83,8 @@ found, 126 if it could not be executed, 125 if Ringwall itself failed.`,
 	fl.StringArrayVar(&f.show, "show", nil, "show the key-like file `PATH` of the project, which is hidden by default;\nrepeatable")
 	fl.StringVar(&f.user, "user", "", "run as `UID[:GID]` inside, or as root (default the project's owner)")
 	fl.BoolVar(&f.userNS, "allow-userns", false, "let the command make user namespaces, as browsers do for their own sandbox;\nweakens syscalls-filtered, takes a terminal or --unsafe")
+	fl.StringVar(&f.memory, "memory", "", "let the command use at most `SIZE` of memory, such as 512M or 8G; refused where\nthat cannot be kept (default 4G or half of the host's, where it can)")
+	fl.IntVar(&f.pids, "pids", 0, "let the command have at most `N` processes and threads (default 1024)")
 	fl.BoolVar(&f.discard, "discard", false, "throw the changes away after listing them")
 	fl.StringVar(&f.export, "export", "", "write the changes as a tar to `FILE`, or to standard output if -")
 	fl.StringVar(&f.result, "result", "", "write how the run ended as JSON to `FILE`, or to descriptor N if fd:N")
@@ -126,6 +130,9 @@ func (f *runFlags) inEngine(ctx context.Context, args []string) (res engine.Resu
 	req := engine.Request{Backend: f.backend, Unsafe: f.unsafe, Person: ui.IsTerminal(os.Stdin) && ui.IsTerminal(os.Stderr),
 		Root: f.rootfs, Project: f.project, User: f.user, UserNS: f.userNS, Show: f.show, Env: f.env, Discard: f.discard,
 		Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	if req.Limits, err = f.limits(); err != nil {
+		return res, err
+	}
 	for _, p := range f.ro {
 		req.Mounts = append(req.Mounts, sandbox.Mount{Source: p, Mode: sandbox.MountReadOnly})
 	}
@@ -177,6 +184,12 @@ const mostChanges = 20
 // summary says what was refused and what was changed; nothing if nothing was.
 func (f *runFlags) summary(res engine.Result) {
 	p := ui.PaletteFor(os.Stderr)
+	if res.Exit.Reason == sandbox.ReasonOOM {
+		p.Note(os.Stderr, "the sandbox used up its memory, "+formatSize(res.Limits.MemoryBytes)+", and was killed", "--memory with a larger size")
+	}
+	if s := res.Stats; s != nil && s.PIDsHits > 0 {
+		p.Note(os.Stderr, fmt.Sprintf("refused more than %d processes and threads", res.Limits.PIDs), "--pids with a larger number")
+	}
 	hidden(p, res.Hidden)
 	denied(p, res.Denied)
 	w := res.Workspace

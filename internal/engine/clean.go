@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"syscall"
 
+	"github.com/ringwall/ringwall/internal/linux/cgroup"
 	"github.com/ringwall/ringwall/internal/linux/pidfd"
 	"github.com/ringwall/ringwall/internal/rundir"
 	"github.com/ringwall/ringwall/internal/sandbox"
@@ -18,11 +20,12 @@ import (
 type Cleaned struct {
 	Sandboxes  []string // removed: their owner was dead
 	Workspaces []string // kept: their sandbox died with changes in them
+	Groups     []string // control groups removed that no record named
 }
 
 // GC removes everything that dead runs left: processes, directories and workspaces
 // without changes. Live sandboxes are never touched.
-func (e *Engine) GC(context.Context) (Cleaned, error) {
+func (e *Engine) GC(ctx context.Context) (Cleaned, error) {
 	var c Cleaned
 	root, err := rundir.Open(e.dirs.Runtime)
 	if err != nil {
@@ -43,7 +46,21 @@ func (e *Engine) GC(context.Context) (Cleaned, error) {
 	}
 	kept, e2 := e.orphans()
 	c.Workspaces = append(c.Workspaces, kept...)
-	return c, errors.Join(err, e2)
+	groups, e3 := sweep(ctx, root)
+	c.Groups = groups
+	return c, errors.Join(err, e2, e3)
+}
+
+// sweep removes the control groups of sandboxes whose records are gone.
+func sweep(ctx context.Context, root *rundir.Root) ([]string, error) {
+	entries, err := root.List()
+	if err != nil {
+		return nil, stateError(err)
+	}
+	return cgroup.Sweep(ctx, func(name string) bool {
+		recorded := slices.ContainsFunc(entries, func(e rundir.Entry) bool { return e.ID == name })
+		return recorded || len(name) != sandbox.IDLen || !sandbox.ValidID(name)
+	})
 }
 
 // cleanOne removes at most one dead sandbox on the way to a run, so that whoever
@@ -85,6 +102,12 @@ func (e *Engine) remove(res sandbox.Resource) (kept bool, err error) {
 			return false, fmt.Errorf("the record names process %q", res.Name)
 		}
 		return false, pidfd.KillRecorded(pid, res.Start)
+	case sandbox.ResourceCgroup:
+		err := cgroup.Remove([]string{res.Name})
+		if errors.Is(err, cgroup.ErrRefused) {
+			err = fmt.Errorf("the record names a control group that is none of ours: %w", err)
+		}
+		return false, err
 	case sandbox.ResourceWorkspace:
 		store, err := workspace.Open(e.dirs.State)
 		if err != nil {

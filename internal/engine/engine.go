@@ -14,6 +14,7 @@ import (
 
 	"github.com/ringwall/ringwall/internal/host"
 	"github.com/ringwall/ringwall/internal/keyfiles"
+	"github.com/ringwall/ringwall/internal/linux/memory"
 	"github.com/ringwall/ringwall/internal/rundir"
 	"github.com/ringwall/ringwall/internal/sandbox"
 	"github.com/ringwall/ringwall/internal/workspace"
@@ -41,8 +42,9 @@ type Request struct {
 	User    string   // "root", "UID" or "UID:GID"; "" leaves it to the backend
 	Env     []string // "K" or "K=V", on top of what is built
 	Mounts  []sandbox.Mount
-	Show    []string  // key-like files of the project that are not hidden
-	UserNS  bool      // let programs make user namespaces
+	Show    []string // key-like files of the project that are not hidden
+	UserNS  bool     // let programs make user namespaces
+	Limits  sandbox.Limits
 	Discard bool      // throw the changes away
 	Export  io.Writer // takes the changes as a tar; nil: no export
 	Args    []string
@@ -58,6 +60,8 @@ type Result struct {
 	ID        string
 	Backend   string
 	Exit      sandbox.Exit
+	Limits    sandbox.Limits   // what it was held to, where this host can
+	Stats     *sandbox.Stats   // of the sandbox as a whole; nil where the host does not count
 	Workspace *Changes         // nil if nothing was changed
 	Hidden    []keyfiles.Found // what of the project was not shown
 	Denied    []sandbox.Denial
@@ -175,7 +179,7 @@ func (r *run) prepare() error {
 			Hint: "change to a directory that exists"}
 	}
 	p := places{cwd: cwd, home: r.hostHome(), wall: []string{r.dirs.Runtime, r.dirs.State}, runtime: userRuntime(), hostRO: host.SystemDirs}
-	r.spec = sandbox.Spec{ID: sandbox.NewID(), User: r.caller, Trace: r.req.Trace}
+	r.spec = sandbox.Spec{ID: sandbox.NewID(), User: r.caller, Limits: r.req.Limits, Trace: r.req.Trace}
 	var inside string
 	if r.spec.Project, inside, err = p.project(r.req.Project); err != nil {
 		return err
@@ -217,7 +221,7 @@ func (r *run) prepare() error {
 	}
 	r.cmd = sandbox.Cmd{Args: r.req.Args, Env: env, Dir: inside,
 		Stdin: r.req.Stdin, Stdout: r.req.Stdout, Stderr: r.req.Stderr}
-	r.result.ID, r.result.Backend = r.spec.ID, r.req.Backend
+	r.result.ID, r.result.Backend, r.result.Limits = r.spec.ID, r.req.Backend, r.spec.Limits.OrDefault(memory.Total())
 	return nil
 }
 
@@ -349,6 +353,11 @@ func (r *run) finish(failed error) error {
 		err := r.box.Destroy(context.Background())
 		if d, ok := sandbox.As[sandbox.DenialLister](r.box); ok {
 			r.result.Denied = d.Denied()
+		}
+		if s, ok := sandbox.As[sandbox.Statser](r.box); ok {
+			if stats, err := s.Stats(); err == nil {
+				r.result.Stats = &stats
+			}
 		}
 		if err != nil {
 			r.dir.Release() // what is left stays recorded, for gc

@@ -70,7 +70,7 @@ func TestTornLineIsLeftOut(t *testing.T) {
 	r, _ := testRoot(t)
 	d := testCreate(t, r)
 	defer d.Remove()
-	if err := d.Own(sandbox.Resource{Kind: sandbox.ResourceDir, Name: "/a"}); err != nil {
+	if err := d.Own(sandbox.Resource{Kind: sandbox.ResourceCgroup, Name: "/a"}); err != nil {
 		t.Fatal(err)
 	}
 	d.file.WriteString(`{"kind":"dir","na`)

@@ -13,6 +13,7 @@ type Reason string
 const (
 	ReasonExited   Reason = "exited"   // by itself; Code is its status
 	ReasonSignaled Reason = "signaled" // by a signal that is not one of ours
+	ReasonOOM      Reason = "oom"      // killed, as the sandbox's memory was used up
 	ReasonLost     Reason = "lost"     // the sandbox died under it; how the program ended is not known
 )
 
@@ -25,13 +26,15 @@ type Exit struct {
 }
 
 // Status is the exit status that a shell would show: the program's own, 128+n for
-// signal n, 125 when the sandbox was lost.
+// signal n, 137 when its memory was used up, 125 when the sandbox was lost.
 func (e Exit) Status() int {
 	switch e.Reason {
 	case ReasonExited:
 		return e.Code
 	case ReasonSignaled:
 		return 128 + int(e.Signal)
+	case ReasonOOM:
+		return 128 + int(syscall.SIGKILL)
 	default:
 		return 125
 	}

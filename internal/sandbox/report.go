@@ -53,6 +53,7 @@ const (
 	SyscallsFiltered Guarantee = "syscalls-filtered"
 	DevicesHidden    Guarantee = "devices-hidden"
 	NetDefaultDeny   Guarantee = "net-default-deny"
+	MemCapped        Guarantee = "mem-capped"
 	PIDsCapped       Guarantee = "pids-capped"
 	DiesWhole        Guarantee = "dies-whole"
 	GuestProtected   Guarantee = "guest-protected"

@@ -7,6 +7,7 @@ package sandbox
 import (
 	"context"
 	"os"
+	"time"
 )
 
 // Backend is one isolation system, such as Linux namespaces or a virtual machine.
@@ -88,6 +89,25 @@ type Denial struct {
 	Program string // what the process calls itself: hostile text
 	Count   int
 	Hint    string // what would allow it; "" if nothing does
+}
+
+// FeatureStats is declared by backends whose sandboxes are Statsers.
+const FeatureStats Feature = "stats"
+
+// Statser is a Sandbox that is accounted for as a whole.
+type Statser interface {
+	// Stats tells what all programs together have used so far; after Destroy, in all. It
+	// fails with CodeUnsupported where this host does not count.
+	Stats() (Stats, error)
+}
+
+// Stats is what a sandbox has used. A field that this host does not count is -1.
+type Stats struct {
+	CPU           time.Duration // of all processes, also of those that were killed
+	MemoryCurrent int64         // bytes, with the page cache that it caused
+	MemoryPeak    int64         // bytes
+	OOMKills      int64         // processes that were killed for want of memory
+	PIDsHits      int64         // processes and threads that the limit refused
 }
 
 // Ref names a sandbox across processes. Data is opaque to all but the backend.

@@ -18,6 +18,8 @@ type Spec struct {
 	Layers  string // host directory that takes the changes: see LayerUpper; "" only if nothing needs it
 	Mounts  []Mount
 
+	Limits Limits
+
 	// AllowUserNS lets programs make user namespaces, as a browser's own sandbox does.
 	// SyscallsFiltered does not hold then: with a namespace of its own a program reaches
 	// much more of the kernel.
@@ -37,6 +39,29 @@ type Spec struct {
 
 	// Trace receives each finished step of the work. Nil: steps are not reported.
 	Trace func(Step)
+}
+
+// Limits are what a sandbox may use at most. A zero field is the default.
+type Limits struct {
+	PIDs        int   // processes and threads
+	MemoryBytes int64 // with page cache and files in memory; nothing of it is swapped out
+}
+
+// The defaults of Limits.
+const (
+	DefaultPIDs        = 1024
+	DefaultMemoryBytes = 4 << 30 // or half of the host's memory, if that is less
+)
+
+// OrDefault fills in the defaults for a host that has ram bytes of memory.
+func (l Limits) OrDefault(ram int64) Limits {
+	if l.PIDs == 0 {
+		l.PIDs = DefaultPIDs
+	}
+	if l.MemoryBytes == 0 {
+		l.MemoryBytes = min(DefaultMemoryBytes, ram/2)
+	}
+	return l
 }
 
 // User is the person (or service) on whose behalf a sandbox runs.
@@ -93,7 +118,7 @@ type ResourceKind string
 // The kinds of host resources.
 const (
 	ResourceProcess   ResourceKind = "process"   // Name is the pid, Start its start time in clock ticks
-	ResourceDir       ResourceKind = "dir"       // Name is an absolute path, removed with its contents
+	ResourceCgroup    ResourceKind = "cgroup"    // Name is the path of a control group: all in it is killed
 	ResourceWorkspace ResourceKind = "workspace" // Name is a workspace id: kept if it has changes, else removed
 )
 

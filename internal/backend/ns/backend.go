@@ -17,6 +17,7 @@ const Name = "ns"
 type backend struct {
 	cfg   Config
 	guest guestProgram
+	place groupPlace
 }
 
 var _ sandbox.Backend = (*backend)(nil)
@@ -26,7 +27,7 @@ func New(c Config) sandbox.Backend { return &backend{cfg: c} }
 
 func (b *backend) Info() sandbox.Info {
 	return sandbox.Info{Name: Name, Summary: "Linux namespaces and a system call filter, built in",
-		Features: []sandbox.Feature{sandbox.FeatureDenials}}
+		Features: []sandbox.Feature{sandbox.FeatureDenials, sandbox.FeatureStats}}
 }
 
 func (b *backend) omits(layer string) bool { return slices.Contains(b.cfg.Omit, layer) }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringwall/ringwall/internal/guest"
 	"github.com/ringwall/ringwall/internal/guest/client"
+	"github.com/ringwall/ringwall/internal/linux/memory"
 	"github.com/ringwall/ringwall/internal/linux/paths"
 	"github.com/ringwall/ringwall/internal/linux/pidfd"
 	"github.com/ringwall/ringwall/internal/linux/userns"
@@ -26,7 +27,9 @@ var errNoAttach = errors.New("sandboxes of this backend end with the command tha
 //
 //	host                                    guest
 //	ids      take a range of ids (root)
-//	spawn    clone into new namespaces      starts, waits for its orders
+//	cgroup   make a control group
+//	spawn    clone into new namespaces
+//	         and the group                  starts, waits for its orders
 //	record   pid and start time
 //	layers   let the caller make them
 //	mounts   open and id-map what only
@@ -37,7 +40,8 @@ var errNoAttach = errors.New("sandboxes of this backend end with the command tha
 //	seal     KindSeal                 →     make itself unreadable
 //	                                  ←     KindSealed
 func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox, err error) {
-	c := &creation{backend: b, spec: s, last: time.Now()}
+	c := &creation{backend: b, spec: s, asked: s.Limits, last: time.Now()}
+	c.spec.Limits = s.Limits.OrDefault(memory.Total())
 	defer func() {
 		c.closeSources()
 		if err != nil {
@@ -49,6 +53,7 @@ func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox
 		run  func(context.Context) error
 	}{
 		{"ids", c.identify},
+		{"cgroup", c.makeGroup},
 		{"spawn", c.spawn},
 		{"record", c.record},
 		{"layers", c.makeLayers},
@@ -63,17 +68,19 @@ func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox
 		c.trace(step.name, "host", time.Since(c.last))
 		c.last = time.Now()
 	}
-	return &box{id: s.ID, client: c.client, pidfd: c.pidfd, ids: c.ids, who: c.id, denials: c.denials}, nil
+	return &box{id: s.ID, client: c.client, pidfd: c.pidfd, ids: c.ids, who: c.id, group: c.group, denials: c.denials}, nil
 }
 
 // creation is a sandbox in the making.
 type creation struct {
 	backend *backend
 	spec    sandbox.Spec
+	asked   sandbox.Limits // those that are no default
 	last    time.Time
 
 	id      identity
 	ids     *idRange // nil if the caller is not root
+	group   *group   // nil if none can be made here
 	client  *client.Client
 	pid     int
 	pidfd   int    // -1 or 0 until the guest runs
@@ -162,7 +169,10 @@ func (c *creation) spawn(context.Context) error {
 		Sys:   sys,
 	}
 	return c.exec(func(program string) (err error) {
-		c.pid, err = syscall.ForkExec(program, []string{"ringwall-guest"}, attr)
+		err = c.group.fork(sys, func() (err error) {
+			c.pid, err = syscall.ForkExec(program, []string{"ringwall-guest"}, attr)
+			return err
+		})
 		if err != nil && c.pidfd >= 0 { // exec failed in a child that is reaped already
 			unix.Close(c.pidfd)
 			c.pidfd = -1
@@ -225,8 +235,11 @@ func (c *creation) openSources(context.Context) error {
 		}
 	}
 	c.setup, c.own = plan(realHost{}, c.spec, hide, c.id, c.backend.cfg.Omit)
-	if !ownCount(os.Geteuid()) {
+	switch {
+	case !ownCount(os.Geteuid()):
 		c.setup.PIDs = 0
+	case c.group != nil && c.group.pids:
+		c.setup.PIDs += sparePIDs
 	}
 	var err error
 	if c.posture, err = newPosture(c.id, c.setup); err != nil || len(c.own) == 0 {
@@ -255,6 +268,10 @@ func (c *creation) openSources(context.Context) error {
 	}
 	return nil
 }
+
+// sparePIDs is by how much the limit of the user namespace is higher than that of the
+// control group, if there is one: the group counts what it refuses.
+const sparePIDs = 64
 
 // openMapped returns a detached id-mapped copy of the mount at path.
 func openMapped(path string, recursive, noLinks bool, idmap int) (int, error) {
@@ -311,6 +328,9 @@ func (c *creation) checkPosture(context.Context) error {
 	if len(c.backend.cfg.Omit) > 0 {
 		return nil
 	}
+	if err := c.checkGroup(); err != nil {
+		return err
+	}
 	return c.posture.check(c.pid)
 }
 
@@ -339,6 +359,7 @@ func (c *creation) undo() {
 		pidfd.Reap(c.pidfd)
 		unix.Close(c.pidfd)
 	}
+	c.group.end()
 	c.denials.close()
 	c.ids.release()
 }

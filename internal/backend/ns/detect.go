@@ -48,20 +48,22 @@ func (b *backend) Detect(ctx context.Context) (sandbox.Report, error) {
 		r.Checks = append(r.Checks, sandbox.Check{Name: "landlock", Status: sandbox.StatusWeaker,
 			Detail: "this kernel has no Landlock that is of use; no guarantee leans on it", Fix: "Linux 5.19 or later, with landlock in lsm="})
 	}
-	if !ownCount(os.Geteuid()) {
+	if _, pids, _ := b.groupFeatures(); !pids && !ownCount(os.Geteuid()) {
 		r.Checks = append(r.Checks, sandbox.Check{Name: "pids", Status: sandbox.StatusWeaker,
 			Detail: "this kernel counts your processes on the whole host: there is no limit inside", Fix: "Linux 5.14 or later"})
 	}
-	r.Guarantees = declared(os.Geteuid(), ownCount(os.Geteuid()))
+	memory, pids, check := b.groupFeatures()
+	r.Checks = append(r.Checks, check)
+	r.Guarantees = declared(os.Geteuid(), memory, pids || ownCount(os.Geteuid()))
 	return r, nil
 }
 
-// declared are the guarantees that hold wherever a sandbox can be built at all, started
-// by uid, on a kernel where its processes are counted by themselves or not.
-func declared(uid int, counted bool) []sandbox.Guarantee {
+// declared are the guarantees that hold for sandboxes started by uid, where memory is
+// limited and processes are counted, or not.
+func declared(uid int, memory, pids bool) []sandbox.Guarantee {
 	var all []sandbox.Guarantee
 	for _, row := range guarantee.Table {
-		if row.ID == sandbox.UIDMapped && uid != 0 || row.ID == sandbox.PIDsCapped && !counted {
+		if row.ID == sandbox.UIDMapped && uid != 0 || row.ID == sandbox.MemCapped && !memory || row.ID == sandbox.PIDsCapped && !pids {
 			continue
 		}
 		all = append(all, row.ID)

@@ -31,6 +31,8 @@ func (c *creation) explain(step string, err error) error {
 	case errors.As(err, &unmappable):
 		e.Code = sandbox.CodeUnsupported
 		e.Hint = "run ringwall as the user who owns the files, or move them to ext4, xfs, btrfs or tmpfs"
+	case step == "cgroup":
+		e.Code, e.Hint = sandbox.CodeUnsupported, "see who may write there, and how many groups there may be (cgroup.max.descendants)"
 	case errors.Is(err, syscall.ENOSPC) && step != "spawn", errors.Is(err, syscall.EDQUOT):
 		e.Code, e.Hint = sandbox.CodeExhausted, "free some disk space"
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):

@@ -41,11 +41,12 @@ func TestLadderDocument(t *testing.T) {
 // ladder renders the table.
 func ladder() string {
 	var b strings.Builder
-	b.WriteString("\n| guarantee | the code inside … | `ns` by root | `ns` by a user | `host` |\n|---|---|:-:|:-:|:-:|\n")
+	b.WriteString("\n| guarantee | the code inside … | `ns` by root | `ns` by a user, delegated | `ns` by a user | `host` |\n|---|---|:-:|:-:|:-:|:-:|\n")
 	mark := map[bool]string{true: "●", false: "–"}
-	root, user := declared(0, true), declared(1000, true)
+	root, delegated, user := declared(0, true, true), declared(1000, true, true), declared(1000, false, true)
 	for _, row := range guarantee.Table {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | – |\n", row.ID, row.Sentence, mark[slices.Contains(root, row.ID)], mark[slices.Contains(user, row.ID)])
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s | – |\n", row.ID, row.Sentence,
+			mark[slices.Contains(root, row.ID)], mark[slices.Contains(delegated, row.ID)], mark[slices.Contains(user, row.ID)])
 	}
 	b.WriteString("\n| guarantee | is attacked by | the attack succeeds without |\n|---|---|---|\n")
 	for _, row := range guarantee.Table {

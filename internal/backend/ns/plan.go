@@ -14,9 +14,6 @@ import (
 // hostname is what uname(2) says inside.
 const hostname = "ringwall"
 
-// mostPIDs is how many processes and threads a sandbox may have.
-const mostPIDs = 1024
-
 // systemDirs are shown read-only where the host has them. Symbolic links among them
 // (bin → usr/bin) are made again.
 var systemDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store"}
@@ -71,7 +68,7 @@ type planner struct {
 // missing inside, never exposed. own lists the sources that we open and attach.
 func plan(h hostView, s sandbox.Spec, hide []string, id identity, omit []string) (setup guest.Setup, own []string) {
 	p := &planner{host: h, remap: id.mapped, follow: slices.Contains(omit, "links")}
-	p.setup = guest.Setup{Version: guest.Version, UID: id.uids.inside, GID: id.gids.inside, Range: id.ranged, UserNS: s.AllowUserNS, PIDs: mostPIDs, Hostname: hostname, Omit: omit}
+	p.setup = guest.Setup{Version: guest.Version, UID: id.uids.inside, GID: id.gids.inside, Range: id.ranged, UserNS: s.AllowUserNS, PIDs: s.Limits.PIDs, Hostname: hostname, Omit: omit}
 	if s.Root != "" {
 		p.foreignRoot(s, id)
 	} else {

@@ -24,7 +24,7 @@ func TestPostureMissesNothing(t *testing.T) {
 			if layer != "" {
 				cfg.Omit = []string{layer}
 			}
-			c := &creation{backend: New(cfg).(*backend), spec: sandbox.Spec{ID: sandbox.NewID(), Dir: dir,
+			c := &creation{backend: New(cfg).(*backend), spec: sandbox.Spec{ID: sandbox.NewID(), Dir: dir, Limits: sandbox.Limits{}.OrDefault(1 << 30),
 				User: sandbox.User{Name: "user", Home: "/home/user"}, Mounts: []sandbox.Mount{{Source: filepath.Dir(dir), Mode: sandbox.MountReadOnly}}}}
 			defer func() { c.closeSources(); c.undo() }()
 			for _, step := range []func() error{
@@ -49,6 +49,12 @@ func TestPostureMissesNothing(t *testing.T) {
 			}
 			if layer == "" && err != nil {
 				t.Fatal(err)
+			}
+			if err := c.makeGroup(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.checkGroup(); c.group != nil && !errors.Is(err, errPosture) { // it was made too late
+				t.Errorf("outside of its control group: %v", err)
 			}
 			if layer != "" && (!errors.Is(err, errPosture) || !strings.Contains(err.Error(), notice)) {
 				t.Errorf("%v, want it to notice %q", err, notice)

@@ -16,6 +16,7 @@ import (
 // process is a program in a box.
 type process struct {
 	program *client.Program
+	group   *group
 	stdio   *shared.Stdio
 	once    sync.Once // closes stdio
 }
@@ -33,13 +34,20 @@ func (p *process) Wait(ctx context.Context) (sandbox.Exit, error) {
 	}
 	p.release()
 	m, wall, ok := p.program.Result()
+	oom := (!ok || m.Signal == int(syscall.SIGKILL)) && p.group.ranOut()
 	if !ok {
+		if oom {
+			return sandbox.Exit{Reason: sandbox.ReasonOOM, Usage: sandbox.Usage{Wall: wall}}, nil
+		}
 		return sandbox.Exit{Reason: sandbox.ReasonLost, Usage: sandbox.Usage{Wall: wall}}, nil
 	}
 	e := sandbox.Exit{Reason: sandbox.ReasonExited, Code: m.Status, Usage: sandbox.Usage{Wall: wall,
 		User: time.Duration(m.UserNS), System: time.Duration(m.SystemNS), MaxRSS: m.MaxRSS}}
 	if m.Signal != 0 {
 		e.Reason, e.Code, e.Signal = sandbox.ReasonSignaled, 0, syscall.Signal(m.Signal)
+	}
+	if oom {
+		e.Reason, e.Signal = sandbox.ReasonOOM, 0
 	}
 	return e, nil
 }

@@ -21,6 +21,7 @@ type box struct {
 	client *client.Client
 	ids    *idRange
 	who    identity
+	group  *group
 	*denials
 
 	mu        sync.Mutex
@@ -32,6 +33,7 @@ type box struct {
 var (
 	_ sandbox.Sandbox      = (*box)(nil)
 	_ sandbox.DenialLister = (*box)(nil)
+	_ sandbox.Statser      = (*box)(nil)
 )
 
 func (b *box) Ref() sandbox.Ref { return sandbox.Ref{Backend: Name, ID: b.id, Version: 1} }
@@ -68,7 +70,7 @@ func (b *box) Start(ctx context.Context, c sandbox.Cmd) (sandbox.Process, error)
 		return nil, b.startError(c, err)
 	}
 	stdio.Start()
-	p := &process{program: program, stdio: stdio}
+	p := &process{program: program, stdio: stdio, group: b.group}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.processes = append(b.processes, p)
@@ -120,7 +122,11 @@ func (b *box) Destroy(context.Context) error {
 	}
 	err := pidfd.Kill(b.pidfd)
 	if err == nil {
+		b.group.note()
 		err = pidfd.Reap(b.pidfd)
+	}
+	if err == nil {
+		err = b.group.end()
 	}
 	if err != nil {
 		return &sandbox.Error{Code: sandbox.CodeInternal, Op: "destroy", Backend: Name, ID: b.id, Err: err,

@@ -96,15 +96,13 @@ func TestRemove(t *testing.T) {
 					t.Fatal(err)
 				}
 				cmd := exec.Command("/bin/sleep", "60")
-				if err := cmd.Start(); err != nil {
+				fd, ok := g.FD()
+				cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: ok, CgroupFD: fd}
+				if err := g.Fork(cmd.Start); err != nil {
 					t.Fatal(err)
 				}
 				ends = append(ends, func() { cmd.Wait() })
-				err := g.Add(cmd.Process.Pid)
-				if err == nil {
-					err = os.WriteFile(deep+"/cgroup.procs", []byte(strconv.Itoa(cmd.Process.Pid)), 0)
-				}
-				if err != nil {
+				if err := os.WriteFile(deep+"/cgroup.procs", []byte(strconv.Itoa(cmd.Process.Pid)), 0); err != nil {
 					cmd.Process.Kill()
 					t.Fatal(err)
 				}
@@ -160,6 +158,40 @@ func TestRemove(t *testing.T) {
 	})
 }
 
+// TestSweep sees that only empty groups go that nobody wants kept.
+func TestSweep(t *testing.T) {
+	each(t, Limits{}, func(t *testing.T, p *Place, g *Group) {
+		_, wait := start(t, g, "storm")
+		defer func() { g.Kill(testCtx(t)); wait() }()
+		var made []string
+		for _, name := range []string{"sweepaaaaaaa", "sweepkeeping"} {
+			stray, err := p.New(name, Limits{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stray.Remove(testCtx(t))
+			made = append(made, p.Paths(name)...)
+		}
+		// Other tests of this host have groups too.
+		removed, err := Sweep(testCtx(t), func(name string) bool {
+			return name != "sweepaaaaaaa" && name != path.Base(g.dirs[0].path)[len(Prefix):]
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(removed)
+		want := slices.Sorted(slices.Values(p.Paths("sweepaaaaaaa")))
+		if !slices.Equal(removed, want) {
+			t.Errorf("removed %q, want %q", removed, want)
+		}
+		for _, dir := range made[len(want):] {
+			if _, err := os.Stat(dir); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 // TestNewUndone sees that New leaves nothing when a later directory fails.
 func TestNewUndone(t *testing.T) {
 	for name, p := range testPlaces(t) {
@@ -178,15 +210,12 @@ func BenchmarkGroup(b *testing.B) {
 	if err != nil {
 		b.Skip(err)
 	}
-	for _, how := range []string{"none", "add", "clone"} {
+	for _, how := range []string{"none", "born"} {
 		b.Run(how, func(b *testing.B) { benchmarkGroup(b, p, how) })
 	}
 }
 
 func benchmarkGroup(b *testing.B, p *Place, how string) {
-	if how == "clone" && p.Version() != "v2" {
-		b.Skip("not on " + p.Version())
-	}
 	var g *Group
 	var sleep *exec.Cmd
 	steps := []struct {
@@ -199,14 +228,13 @@ func benchmarkGroup(b *testing.B, p *Place, how string) {
 			return err
 		}},
 		{"start", func() error {
-			fd, _ := g.FD()
 			sleep = exec.Command("/bin/sleep", "60")
-			sleep.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: how == "clone", CgroupFD: fd}
-			err := sleep.Start()
-			if err == nil && how == "add" {
-				err = g.Add(sleep.Process.Pid)
+			if how == "none" {
+				return sleep.Start()
 			}
-			return err
+			fd, ok := g.FD()
+			sleep.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: ok, CgroupFD: fd}
+			return g.Fork(sleep.Start)
 		}},
 		{"stats", func() error { _, err := g.Stats(); return err }},
 		{"", func() error { sleep.Process.Kill(); sleep.Wait(); return nil }},

@@ -94,8 +94,10 @@ func delegated() string {
 	g, err := p.New("mine", l)
 	if err == nil {
 		sleep := exec.Command("/bin/sleep", "60")
-		err = sleep.Start()
-		err = errors.Join(err, g.Add(sleep.Process.Pid), g.Kill(ctx))
+		fd, ok := g.FD()
+		sleep.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: ok, CgroupFD: fd}
+		err = g.Fork(sleep.Start)
+		err = errors.Join(err, g.Kill(ctx))
 		sleep.Wait()
 		err = errors.Join(err, g.Remove(ctx))
 	}
@@ -121,5 +123,4 @@ func nobody(t *testing.T, do string) *exec.Cmd {
 }
 
 // BenchmarkGroup is what a group costs a sandbox; the medians count. A process is
-// started each time, which "start" includes: outside of groups, moved by Add, made
-// in the group.
+// started each time, which "start" includes: outside of groups, or born in one.

@@ -180,15 +180,8 @@ func start(t *testing.T, g *Group, do string) (cmd *exec.Cmd, wait func()) {
 	}
 	fd, ok := g.FD()
 	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: ok, CgroupFD: fd}
-	if err := cmd.Start(); err != nil {
+	if err := g.Fork(cmd.Start); err != nil {
 		t.Fatal(err)
-	}
-	if !ok {
-		if err := g.Add(cmd.Process.Pid); err != nil {
-			cmd.Process.Kill()
-			cmd.Wait()
-			t.Fatal(err)
-		}
 	}
 	stdin.Close()
 	return cmd, func() { cmd.Wait() }

@@ -3,6 +3,8 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -62,7 +64,7 @@ func (p *Place) New(name string, l Limits) (_ *Group, err error) {
 			return nil, err
 		}
 	}
-	if p.Version() == "v2" {
+	if g.dirs[0].v2 {
 		if g.fd, err = open(unix.AT_FDCWD, g.dirs[0].path, unix.O_RDONLY|unix.O_DIRECTORY); err != nil {
 			return nil, fmt.Errorf("open %s: %w", g.dirs[0].path, err)
 		}
@@ -116,31 +118,51 @@ func (d dir) write(name, text string) error {
 	return nil
 }
 
-// Add moves a process with all its threads into the group. Its children, once it has
-// any, are born there; what it has allocated before stays charged elsewhere. After
-// an error it may be in some hierarchies only: kill it.
+// FD returns a descriptor of the v2 directory for clone3(2) with CLONE_INTO_CGROUP
+// (Linux 5.7), if there is one. It belongs to the group, until Close or Remove.
 //
-// Where FD has a descriptor, use that: the first Add after a while can wait for a
-// grace period of RCU, milliseconds on a stock kernel (cgroup_threadgroup_rwsem,
+// Processes are born in a group, never moved: a move waits for a grace period of RCU
+// when none was made for a while, 10 ms on a stock kernel (cgroup_threadgroup_rwsem,
 // unless the mount has favordynmods, Linux 6.0).
-func (g *Group) Add(pid int) error {
-	text := strconv.Itoa(pid)
-	if pid <= 0 { // 0 would be ourselves
-		return fmt.Errorf("cgroup: no process has the id %d", pid)
+func (g *Group) FD() (int, bool) { return g.fd, g.fd >= 0 }
+
+// Fork calls fork on a thread for which the v1 directories are those of the group:
+// what it clones, with FD for v2, is born in the group. A single thread that moves
+// itself waits for nothing (kernel/cgroup/cgroup.c, cgroup_procs_write_start), and
+// memory is charged by process: ours stays where it is. The thread ends afterwards.
+func (g *Group) Fork(fork func() error) error {
+	if !slices.ContainsFunc(g.dirs, func(d dir) bool { return !d.v2 }) {
+		return fork()
 	}
-	for _, d := range g.dirs { // v2 first: Kill then reaches it after any error
-		if err := d.write("cgroup.procs", text); err != nil {
-			return err
+	return onThread(func() error {
+		for _, d := range g.dirs {
+			if d.v2 {
+				continue
+			}
+			if err := d.write("tasks", "0"); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return fork()
+	})
 }
 
-// FD returns a descriptor of the group for clone3(2) with CLONE_INTO_CGROUP (Linux
-// 5.7); a process that is made so needs no Add. There is none when the group has v1
-// directories, where only Add can put a process. It belongs to the group, until
-// Close or Remove.
-func (g *Group) FD() (int, bool) { return g.fd, g.fd >= 0 }
+// onThread calls do on a thread that ends with it: the runtime throws away a thread
+// whose goroutine ends while it is locked to it. The main thread never ends, so it is
+// kept busy while another takes its place.
+func onThread(do func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			done <- onThread(do)
+			runtime.UnlockOSThread()
+			return
+		}
+		done <- do()
+	}()
+	return <-done
+}
 
 // Close lets go of the group and leaves it as it is. It may be called twice.
 func (g *Group) Close() {

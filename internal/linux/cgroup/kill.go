@@ -21,7 +21,7 @@ import (
 // it. The group is of no further use but for Stats and Remove.
 func (g *Group) Kill(ctx context.Context) error {
 	if g.kill {
-		// Add has put every process into the v2 directory first.
+		// Every process was born in the v2 directory too.
 		dir := g.dirs[0].path
 		if err := killV2(ctx, unix.AT_FDCWD, dir+"/"); err != nil && !gone(err) {
 			return fmt.Errorf("killing all in %s: %w", dir, err)

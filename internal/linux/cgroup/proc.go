@@ -4,6 +4,8 @@ import (
 	"path"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ringwall/ringwall/internal/linux/procfs"
 )
 
@@ -98,24 +100,41 @@ type candidate struct {
 // candidates lists where in a mounted hierarchy this process might make groups, best
 // first.
 //
-// Root uses a fixed directory below the mount point. On a host with systemd that is
-// outside of what systemd delegates, as runc's cgroupfs driver does it: a group must
-// not end with the session or service that started the sandbox.
+// The own group is best: whatever limits the process (its container, its service)
+// limits its sandboxes too. On v2 it gives no controllers, as it has at least us and
+// only a group without processes gives them ("no internal processes", cgroups(7));
+// the one above does, and is taken where it is delegated to whoever uses it: to an
+// ordinary user it is writable only then, for root systemd marks it.
 //
-// Everybody else needs delegation: the own group, or on v2 the one above it, since
-// only a group without processes gives controllers to its children ("no internal
-// processes", cgroups(7)), and the own one has at least us.
+// Root's last resort is a fixed directory below the mount point, as engines with the
+// cgroupfs driver do it. Limits of the service that we run in do not hold there.
 func (m mount) candidates(own string, root bool) (all []candidate) {
-	if root {
-		all = append(all, candidate{path.Join(m.point, "ringwall"), true})
-	}
+	fixed := candidate{path.Join(m.point, "ringwall"), true}
 	dir, ok := m.locate(own)
-	if !ok {
-		return all
+	switch {
+	case !ok && root, root && dir == m.point: // what holds there holds in the fixed one
+		return []candidate{fixed}
+	case !ok:
+		return nil
 	}
 	all = append(all, candidate{dir: dir})
-	if m.v2 && dir != m.point {
-		all = append(all, candidate{dir: path.Dir(dir)})
+	if above := path.Dir(dir); m.v2 && dir != m.point && (!root || isDelegated(above)) {
+		all = append(all, candidate{dir: above})
+	}
+	if root {
+		all = append(all, fixed)
 	}
 	return all
+}
+
+// isDelegated reports whether systemd has given the group in dir away (Delegate=yes).
+// It marks it twice (systemd 251), as user.* needs Linux 5.7.
+func isDelegated(dir string) bool {
+	for _, name := range []string{"trusted.delegate", "user.delegate"} {
+		var value [8]byte
+		if n, err := unix.Getxattr(dir, name, value[:]); err == nil && string(value[:n]) == "1" {
+			return true
+		}
+	}
+	return false
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // attacks are all attacks: at least two mechanisms against each guarantee.
-var attacks = slices.Concat(firstAttacks, secondAttacks, outsideAttacks, outsideSecond)
+var attacks = slices.Concat(firstAttacks, secondAttacks, outsideAttacks, outsideSecond, memoryAttacks)
 
 // firstAttacks are those that one probe can carry out. Those whose outcome is seen from
 // the host are in attacks_outside.go.

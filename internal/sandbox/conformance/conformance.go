@@ -114,7 +114,13 @@ func Run(t *testing.T, target Target) {
 // features compares what is declared with what is implemented.
 func (f *fixture) features() {
 	_, lists := sandbox.As[sandbox.DenialLister](f.sandbox())
-	f.want("denials implemented", lists, slices.Contains(f.backend.Info().Features, sandbox.FeatureDenials))
+	_, counts := sandbox.As[sandbox.Statser](f.sandbox())
+	for _, feature := range []struct {
+		name sandbox.Feature
+		is   bool
+	}{{sandbox.FeatureDenials, lists}, {sandbox.FeatureStats, counts}} {
+		f.want(string(feature.name)+" implemented", feature.is, slices.Contains(f.backend.Info().Features, feature.name))
+	}
 }
 
 // Mode says who runs the tests.

@@ -24,6 +24,7 @@ var Table = []Row{
 	{sandbox.SyscallsFiltered, "is refused dangerous system calls, on every ABI"},
 	{sandbox.DevicesHidden, "reaches no host devices beyond null zero full random urandom tty ptmx"},
 	{sandbox.NetDefaultDeny, "reaches no network address"},
+	{sandbox.MemCapped, "uses no more memory than its share"},
 	{sandbox.PIDsCapped, "has no more processes and threads than its share"},
 	{sandbox.DiesWhole, "leaves no process behind when the sandbox is destroyed"},
 	{sandbox.GuestProtected, "cannot trace, signal or impersonate the guest"},

@@ -65,6 +65,8 @@ var commands = map[string]func(args []string){
 	"attack-guest":   attackGuest,
 	"attack-signals": attackSignals,
 	"attack-environ": attackEnviron,
+	"attack-memory":  attackMemory,
+	"hold-memory":    holdMemory,
 }
 
 func main() {
