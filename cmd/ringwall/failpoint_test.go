@@ -48,7 +48,7 @@ func dier() {
 		case "ringwall":
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		case "guest":
-			for _, pid := range children() {
+			for _, pid := range children(os.Getpid()) {
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
@@ -58,8 +58,8 @@ func dier() {
 	fmt.Fprintf(os.Stderr, "%+v %v\n", res.Exit, err)
 }
 
-// children returns the processes whose parent we are.
-func children() (pids []int) {
+// children returns the processes whose parent is pid.
+func children(parent int) (pids []int) {
 	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, path := range paths {
 		raw, err := os.ReadFile(path)
@@ -68,7 +68,7 @@ func children() (pids []int) {
 		}
 		// PID (NAME) STATE PPID …; the name can hold anything.
 		rest := strings.Fields(string(raw[strings.LastIndexByte(string(raw), ')')+1:]))
-		if ppid, _ := strconv.Atoi(rest[1]); ppid == os.Getpid() {
+		if ppid, _ := strconv.Atoi(rest[1]); ppid == parent {
 			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
 				pids = append(pids, pid)
 			}

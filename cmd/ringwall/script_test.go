@@ -12,12 +12,14 @@ import (
 
 	"github.com/ringwall/ringwall/internal/cli"
 	"github.com/ringwall/ringwall/internal/guest/blob"
+	"github.com/ringwall/ringwall/internal/keeper"
 	"github.com/ringwall/ringwall/internal/linux/cgroup"
 	"github.com/ringwall/ringwall/internal/testenv"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ringwall": func() { os.Exit(cli.Main()) }, "dier": dier})
+	testscript.Main(m, map[string]func(){"ringwall": func() { os.Exit(cli.Main()) }, "dier": dier,
+		"keeping": keeping, keeper.Arg0: func() { os.Exit(cli.Main()) }})
 }
 
 // TestScripts plays the files of testdata/script, each in a home and state directory

@@ -65,7 +65,7 @@ type rule struct {
 var rules = []rule{
 	{path: "api", std: true},
 	{path: "internal/sandbox/guarantee", allow: []string{"internal/sandbox"}, std: true},
-	{path: "internal/sandbox/conformance/*", allow: []string{"internal/sandbox", "internal/testenv", "internal/workspace", "internal/backend/host"}},
+	{path: "internal/sandbox/conformance/*", allow: []string{"internal/sandbox", "internal/testenv", "internal/workspace", "internal/rundir", "internal/backend/host"}},
 	{path: "internal/sandbox", std: true},
 	{path: "internal/linux/*", allow: []string{"internal/linux/*"}},
 	{path: "internal/version", std: true},
@@ -75,12 +75,13 @@ var rules = []rule{
 	{path: "internal/ui"},
 	{path: "internal/host", allow: []string{"internal/sandbox"}},
 	{path: "internal/keyfiles"},
+	{path: "internal/keeper", allow: []string{"internal/sandbox", "internal/guest"}},
 	{path: "internal/rundir", allow: []string{"internal/sandbox", "internal/linux/flock"}},
 	{path: "internal/workspace", allow: []string{"internal/sandbox", "internal/linux/*"}},
 	{path: "internal/backend/all", allow: []string{"internal/sandbox", "internal/backend/*"}},
 	{path: "internal/backend/shared", allow: []string{"internal/sandbox", "internal/linux/*"}},
 	// A backend imports neither another backend nor the engine.
-	{path: "internal/backend/*", allow: []string{"internal/sandbox", "internal/sandbox/guarantee", "internal/backend/shared", "internal/guest/*", "internal/linux/*", "internal/rundir"}},
+	{path: "internal/backend/*", allow: []string{"internal/sandbox", "internal/sandbox/guarantee", "internal/backend/shared", "internal/keeper", "internal/guest/*", "internal/linux/*", "internal/rundir"}},
 	{path: "internal/engine", allow: []string{"internal/sandbox", "internal/host", "internal/rundir", "internal/workspace", "internal/keyfiles", "internal/linux/*"}},
 	{path: "internal/cli", allow: []string{"api", "internal/*"}},
 	{path: "cmd/ringwall", allow: []string{"internal/cli"}},

@@ -14,12 +14,16 @@ import (
 	"github.com/ringwall/ringwall/internal/backend/all"
 	"github.com/ringwall/ringwall/internal/engine"
 	"github.com/ringwall/ringwall/internal/host"
+	"github.com/ringwall/ringwall/internal/keeper"
 	"github.com/ringwall/ringwall/internal/sandbox"
 	"github.com/ringwall/ringwall/internal/ui"
 )
 
 // Main runs the command line and returns the exit status.
 func Main() int {
+	if os.Args[0] == keeper.Arg0 {
+		return keeper.Main(all.Kept)
+	}
 	status := 0
 	root := Root(&status)
 	err := root.Execute()

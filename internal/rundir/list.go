@@ -161,6 +161,9 @@ func (d *Dir) Owned() ([]sandbox.Resource, error) {
 	return all, lines.Err()
 }
 
+// DirOf returns the directory of a sandbox below runtimeDir, whether it exists or not.
+func DirOf(runtimeDir, id string) string { return filepath.Join(runtimeDir, "sandboxes", id) }
+
 // Refs names the live sandboxes of a backend below runtimeDir.
 func Refs(runtimeDir, backend string) ([]sandbox.Ref, error) {
 	r := &Root{dir: filepath.Join(runtimeDir, "sandboxes")}

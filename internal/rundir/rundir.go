@@ -81,8 +81,12 @@ func (r *Root) Create(rec Record) (_ *Dir, err error) {
 	return d, d.append(rec)
 }
 
-// fileName is the one file in a sandbox's directory. Nothing else is ever removed.
+// fileName is the file that is in every sandbox's directory.
 const fileName = "sandbox"
+
+// controlName is the socket of the sandbox's keeper, where it has one. Nothing but these
+// two is ever removed.
+const controlName = "control"
 
 // open opens and locks the file.
 func (d *Dir) open(flags int) (err error) {
@@ -120,7 +124,7 @@ func (d *Dir) Remove() error {
 		flock.Shared(all)
 	}
 	var errs []error
-	for _, path := range []string{filepath.Join(d.path, fileName), d.path} {
+	for _, path := range []string{filepath.Join(d.path, controlName), filepath.Join(d.path, fileName), d.path} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -128,6 +132,10 @@ func (d *Dir) Remove() error {
 	d.Release()
 	return errors.Join(errs...)
 }
+
+// Lock returns the file whose lock the owner holds, for handing it to another owner: the
+// lock lasts until all who got it have closed it.
+func (d *Dir) Lock() *os.File { return d.file }
 
 // Release gives up the lock and leaves the directory for a cleaner.
 func (d *Dir) Release() {

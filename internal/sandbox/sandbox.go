@@ -110,6 +110,18 @@ type Stats struct {
 	PIDsHits      int64         // processes and threads that the limit refused
 }
 
+// FeatureReattach is declared by backends that make sandboxes of LifeSession, which
+// Attach reaches from other processes. Those, and no others, are Detachers.
+const FeatureReattach Feature = "reattach"
+
+// Detacher is a Sandbox that lives on without whoever made it.
+type Detacher interface {
+	// Detach lets go of the sandbox and leaves it as it is: its programs run on, and
+	// Attach reaches it again. Nothing but Ref may be called afterwards. It may be
+	// called twice.
+	Detach() error
+}
+
 // Ref names a sandbox across processes. Data is opaque to all but the backend.
 type Ref struct {
 	Backend string `json:"backend"`

@@ -20,6 +20,9 @@ type Spec struct {
 
 	Limits Limits
 
+	// Life is how long the sandbox lives.
+	Life Life
+
 	// AllowUserNS lets programs make user namespaces, as a browser's own sandbox does.
 	// SyscallsFiltered does not hold then: with a namespace of its own a program reaches
 	// much more of the kernel.
@@ -27,19 +30,33 @@ type Spec struct {
 
 	// MakeLayers makes what Layers names. Create calls it once before it uses them, at
 	// a moment at which it would have to wait anyway. Nil: they are there.
-	MakeLayers func() error
+	MakeLayers func() error `json:"-"`
 
 	// Hide returns files and directories of the project that appear empty inside. Create
 	// calls it once, as it does MakeLayers. Nil: there are none.
-	Hide func() ([]string, error)
+	Hide func() ([]string, error) `json:"-"`
+
+	// Hold returns what stays open for as long as a sandbox of LifeSession lives: the
+	// locks of its records. Create calls it once, after MakeLayers; the caller may close
+	// its own when Create has returned. Nil: nothing is held.
+	Hold func() ([]*os.File, error) `json:"-"`
 
 	// Own records a host resource before it is made, so that a later run can
 	// remove it should this one die. Nil: nothing is recorded.
-	Own func(Resource) error
+	Own func(Resource) error `json:"-"`
 
 	// Trace receives each finished step of the work. Nil: steps are not reported.
-	Trace func(Step)
+	Trace func(Step) `json:"-"`
 }
+
+// Life says when a sandbox ends, if nobody destroys it.
+type Life int
+
+// The lives of a sandbox.
+const (
+	LifeCommand Life = iota // with the process that made it
+	LifeSession             // with its keeper, a process of its own: it may be attached to
+)
 
 // Limits are what a sandbox may use at most. A zero field is the default.
 type Limits struct {

@@ -27,6 +27,10 @@ type Workspace struct {
 // Close gives up the lock. It is idempotent.
 func (w *Workspace) Close() { w.lock.Close() } // of nil: an error that does not matter
 
+// Lock returns the file whose lock keeps others away, for handing it to another
+// process: the lock lasts until all who got it have closed it.
+func (w *Workspace) Lock() *os.File { return w.lock }
+
 // ID returns the workspace's id.
 func (w *Workspace) ID() string { return w.rec.ID }
 

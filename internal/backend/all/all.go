@@ -2,6 +2,9 @@
 package all
 
 import (
+	"encoding/json"
+	"fmt"
+
 	"github.com/ringwall/ringwall/internal/backend/host"
 	"github.com/ringwall/ringwall/internal/backend/ns"
 	"github.com/ringwall/ringwall/internal/sandbox"
@@ -14,4 +17,12 @@ func Backends(runtimeDir, stateDir string) []sandbox.Backend {
 		ns.New(ns.Config{RuntimeDir: runtimeDir, StateDir: stateDir}),
 		host.New(host.Config{RuntimeDir: runtimeDir}),
 	}
+}
+
+// Kept returns the backend with which a keeper makes its sandbox.
+func Kept(name string, config json.RawMessage) (sandbox.Backend, error) {
+	if name == ns.Name {
+		return ns.Kept(config)
+	}
+	return nil, fmt.Errorf("sandboxes of backend %q have no keeper", name)
 }

@@ -5,8 +5,12 @@ package ns
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"slices"
 
+	"github.com/ringwall/ringwall/internal/keeper"
 	"github.com/ringwall/ringwall/internal/rundir"
 	"github.com/ringwall/ringwall/internal/sandbox"
 )
@@ -27,17 +31,51 @@ func New(c Config) sandbox.Backend { return &backend{cfg: c} }
 
 func (b *backend) Info() sandbox.Info {
 	return sandbox.Info{Name: Name, Summary: "Linux namespaces and a system call filter, built in",
-		Features: []sandbox.Feature{sandbox.FeatureDenials, sandbox.FeatureStats}}
+		Features: []sandbox.Feature{sandbox.FeatureDenials, sandbox.FeatureStats, sandbox.FeatureReattach}}
 }
 
 func (b *backend) omits(layer string) bool { return slices.Contains(b.cfg.Omit, layer) }
 
-// Attach is not possible: these sandboxes end with the command that made them.
-func (b *backend) Attach(context.Context, sandbox.Ref) (sandbox.Sandbox, error) {
-	return nil, &sandbox.Error{Code: sandbox.CodeUnsupported, Op: "attach", Backend: Name, Err: errNoAttach}
+// Attach reaches sandboxes of LifeSession, through their keepers.
+func (b *backend) Attach(ctx context.Context, r sandbox.Ref) (sandbox.Sandbox, error) {
+	fail := func(code sandbox.Code, err error, hint string) error {
+		return &sandbox.Error{Code: code, Op: "attach", Backend: Name, ID: r.ID, Err: err, Hint: hint}
+	}
+	if r.Backend != Name || !sandbox.ValidID(r.ID) {
+		return nil, fail(sandbox.CodeInvalid, fmt.Errorf("%q of backend %q names no sandbox of this one", r.ID, r.Backend), "")
+	}
+	if len(r.Data) > 0 {
+		return keeper.Attach(ctx, r)
+	}
+	refs, err := b.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, live := range refs {
+		if live.ID == r.ID {
+			return nil, fail(sandbox.CodeUnsupported, errNoAttach, "")
+		}
+	}
+	return nil, fail(sandbox.CodeNotFound, errors.New("there is no such sandbox"), "see `ringwall ps`")
 }
 
-// List names the live sandboxes by their directories.
+// List names the live sandboxes by their directories. Those that can be attached to
+// have their directory as Data.
 func (b *backend) List(context.Context) ([]sandbox.Ref, error) {
-	return rundir.Refs(b.cfg.RuntimeDir, Name)
+	refs, err := rundir.Refs(b.cfg.RuntimeDir, Name)
+	for i, r := range refs {
+		if dir := rundir.DirOf(b.cfg.RuntimeDir, r.ID); keeper.Has(dir) {
+			refs[i].Data = []byte(dir)
+		}
+	}
+	return refs, err
+}
+
+// Kept is for keepers: it returns the backend of a Config that Create has handed on.
+func Kept(config json.RawMessage) (sandbox.Backend, error) {
+	var c Config
+	if err := json.Unmarshal(config, &c); err != nil {
+		return nil, fmt.Errorf("the configuration of %s: %w", Name, err)
+	}
+	return New(c), nil
 }

@@ -18,6 +18,10 @@ type Config struct {
 	// Guest is the path of a guest program to use in place of the embedded one.
 	Guest string
 
+	// Keeper is the path of a program that can be a keeper; "" is the one that runs. See
+	// package keeper.
+	Keeper string
+
 	// Omit names protective layers to leave out. It is for the test suite's controls
 	// and takes a Guest built with the tag ringwall_weak: the real one refuses it.
 	Omit []string

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ringwall/ringwall/internal/guest"
 	"github.com/ringwall/ringwall/internal/guest/client"
+	"github.com/ringwall/ringwall/internal/keeper"
 	"github.com/ringwall/ringwall/internal/linux/memory"
 	"github.com/ringwall/ringwall/internal/linux/paths"
 	"github.com/ringwall/ringwall/internal/linux/pidfd"
@@ -21,7 +22,7 @@ import (
 )
 
 // errNoAttach is why Attach fails.
-var errNoAttach = errors.New("sandboxes of this backend end with the command that made them")
+var errNoAttach = errors.New("this sandbox ends with the command that made it")
 
 // Create makes a sandbox in these steps; the guest's own are in cmd/ringwall-guest.
 //
@@ -40,6 +41,9 @@ var errNoAttach = errors.New("sandboxes of this backend end with the command tha
 //	seal     KindSeal                 →     make itself unreadable
 //	                                  ←     KindSealed
 func (b *backend) Create(ctx context.Context, s sandbox.Spec) (_ sandbox.Sandbox, err error) {
+	if s.Life == sandbox.LifeSession {
+		return keeper.Create(ctx, keeper.Request{Program: b.cfg.Keeper, Backend: Name, Config: b.cfg, Spec: s})
+	}
 	c := &creation{backend: b, spec: s, asked: s.Limits, last: time.Now()}
 	c.spec.Limits = s.Limits.OrDefault(memory.Total())
 	defer func() {

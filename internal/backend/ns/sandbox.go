@@ -36,6 +36,9 @@ var (
 	_ sandbox.Statser      = (*box)(nil)
 )
 
+// Ended is closed when the guest has ended, for whatever reason.
+func (b *box) Ended() <-chan struct{} { return b.client.Done() }
+
 func (b *box) Ref() sandbox.Ref { return sandbox.Ref{Backend: Name, ID: b.id, Version: 1} }
 
 func (b *box) Start(ctx context.Context, c sandbox.Cmd) (sandbox.Process, error) {

@@ -146,6 +146,9 @@ func goneOr(ctx context.Context, err error) error {
 	return err
 }
 
+// Done is closed when the conversation is over. It must be called only after Seal.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
 // Close ends the conversation; the guest and with it the sandbox ends too. Programs
 // that still ran are lost. It is idempotent and waits for nothing but our own
 // goroutine.

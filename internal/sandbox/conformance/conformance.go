@@ -26,6 +26,9 @@ type Target struct {
 	// Weaken says whether New takes omit.
 	Weaken bool
 
+	// RuntimeDir is where New's backends find the records of live sandboxes.
+	RuntimeDir string
+
 	// Project says whether a sandbox works on a copy of the project.
 	Project bool
 }
@@ -87,6 +90,14 @@ func Run(t *testing.T, target Target) {
 			})
 		}
 	}
+	if slices.Contains(target.New(t).Info().Features, sandbox.FeatureReattach) {
+		for _, c := range sessionCases {
+			t.Run("session/"+c.name, func(t *testing.T) {
+				defer count(t)
+				c.run(newSession(t, target))
+			})
+		}
+	}
 	for _, a := range attacks {
 		t.Run("attack/"+string(a.guarantee)+"/"+a.name, func(t *testing.T) {
 			defer count(t)
@@ -115,6 +126,8 @@ func Run(t *testing.T, target Target) {
 func (f *fixture) features() {
 	_, lists := sandbox.As[sandbox.DenialLister](f.sandbox())
 	_, counts := sandbox.As[sandbox.Statser](f.sandbox())
+	_, lets := sandbox.As[sandbox.Detacher](f.sandbox())
+	f.want("a sandbox that ends with us lets go", lets, false)
 	for _, feature := range []struct {
 		name sandbox.Feature
 		is   bool
