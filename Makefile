@@ -10,7 +10,7 @@ export CGO_ENABLED := 0
 
 BLOB := internal/guest/blob/guest-linux-$(GOARCH)
 
-.PHONY: help try test build guest bench fuzz lint dist clean
+.PHONY: help try test build guest bench vm-test fuzz lint dist clean
 
 help: ## list what can be made
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ guest: ## build the program that runs inside, which ringwall embeds
 
 bench: build ## compare the start of a sandbox with bubblewrap's, side by side
 	$(GO) run ./bench -ringwall bin/ringwall $(BENCHFLAGS)
+
+vm-test: ## the suite on Debian with systemd and cgroup v2, in a virtual machine
+	@./contrib/vmtest/run.sh
 
 FUZZTIME ?= 20s
 fuzz: ## each fuzz target for FUZZTIME

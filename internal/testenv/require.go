@@ -37,6 +37,7 @@ var features = map[string]func() error{
 	"cgroup":   func() error { return nil }, // the test looks and calls Missing itself
 	"cgroup2":  func() error { return nil }, // likewise
 	"landlock": func() error { return nil }, // likewise
+	"memory":   func() error { return nil }, // likewise: that it can be limited
 	"checkout": func() error { return nil }, // the test looks and calls Missing itself
 	"ns":       func() error { return nil }, // the suite asks Detect and calls Missing itself
 }
