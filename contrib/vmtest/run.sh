@@ -23,6 +23,7 @@ build -tags ringwall_weak -o "$work/test/programs/ringwall-guest-ringwall_weak" 
 go test -c -o "$work/test/ns.test" ./internal/backend/ns
 go test -c -o "$work/test/cgroup.test" ./internal/linux/cgroup
 cp contrib/vmtest/guest.sh "$work/test/"
+cp -r internal/backend/ns/testdata "$work/test/"
 echo "export RINGWALL_VM_RUN='${RINGWALL_VM_RUN:-}'" > "$work/test/environment"
 tar -C "$work/test" -cf "$work/tests.tar" .
 truncate -s %512 "$work/tests.tar"
