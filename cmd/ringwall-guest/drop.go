@@ -142,19 +142,33 @@ type kernelSigaction struct {
 	mask                     uint64
 }
 
-// ignoreSignals takes back the handlers that the Go runtime installed. The kernel
-// drops every signal without a handler that comes to a namespace's PID 1 from
-// inside, SIGKILL included (pid_namespaces(7)); with Go's handlers `kill -QUIT 1`
-// would end the sandbox. Programs start with default dispositions for the same
-// reason. SIGURG stays: the runtime preempts with it, and it can do no harm.
+// ignoreSignals takes back the handlers that the Go runtime installed: with them
+// `kill -QUIT 1` would end the sandbox.
+//
+// The kernel drops a signal of default disposition that comes to a namespace's PID 1 from
+// inside (pid_namespaces(7)), but not while its main thread has it blocked, as ours has
+// whenever it forks: then it is handed to another thread, and a fatal one ends the whole
+// process (kernel/signal.c, sig_ignored and complete_signal; seen on Linux 6.1). A signal
+// that is ignored, or has a handler, is never fatal.
+//
+// Programs start with default dispositions: the runtime restores, in the child, those of
+// the signals that it believes to handle. That leaves 32 and 34, which programs find
+// ignored; C libraries use them inside and set them up before they do. SIGURG keeps its
+// handler: the runtime preempts with it. What is ignored by default, or stops, is
+// never fatal and left alone; if SIGCHLD were ignored, children would leave nothing to wait for.
 func ignoreSignals() {
 	if unix.Getpid() != 1 {
 		return // a control without PID namespace
 	}
-	var act kernelSigaction
+	const sigDFL, sigIGN = 0, 1
 	for sig := uintptr(1); sig <= 64; sig++ {
-		if sig != uintptr(unix.SIGURG) && sig != uintptr(unix.SIGKILL) && sig != uintptr(unix.SIGSTOP) {
-			sigaction(sig, &act)
+		act := kernelSigaction{handler: sigIGN}
+		switch unix.Signal(sig) {
+		case unix.SIGURG, unix.SIGKILL, unix.SIGSTOP:
+			continue
+		case unix.SIGCHLD, unix.SIGCONT, unix.SIGWINCH, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU:
+			act.handler = sigDFL
 		}
+		sigaction(sig, &act)
 	}
 }

@@ -26,7 +26,7 @@ facts() {
 	[ "$(cat /proc/1/comm)" = systemd ] && [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ]
 }
 
-suite() { RINGWALL_TEST_MODE=$1 ./ns.test -test.timeout 30m -test.run "${RINGWALL_VM_RUN:-.}"; }
+suite() { RINGWALL_TEST_MODE=$1 ./ns.test -test.count "${RINGWALL_VM_COUNT:-1}" -test.timeout 30m -test.run "${RINGWALL_VM_RUN:-.}"; }
 tester() { setpriv --reuid 1000 --regid 1000 --clear-groups --inh-caps=-all env -u XDG_RUNTIME_DIR HOME=/home/tester "$@"; }
 
 # delegated runs a command as the user's own systemd starts a service with Delegate=yes.

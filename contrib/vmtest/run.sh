@@ -4,6 +4,7 @@
 #
 # RINGWALL_VM_CACHE  where the image is kept
 # RINGWALL_VM_RUN    runs only the tests that match this
+# RINGWALL_VM_COUNT  runs each so many times
 # RINGWALL_VM_ACCEL  tcg (default), or kvm
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -24,7 +25,7 @@ go test -c -o "$work/test/ns.test" ./internal/backend/ns
 go test -c -o "$work/test/cgroup.test" ./internal/linux/cgroup
 cp contrib/vmtest/guest.sh "$work/test/"
 cp -r internal/backend/ns/testdata "$work/test/"
-echo "export RINGWALL_VM_RUN='${RINGWALL_VM_RUN:-}'" > "$work/test/environment"
+echo "export RINGWALL_VM_RUN='${RINGWALL_VM_RUN:-}' RINGWALL_VM_COUNT='${RINGWALL_VM_COUNT:-}'" > "$work/test/environment"
 tar -C "$work/test" -cf "$work/tests.tar" .
 truncate -s %512 "$work/tests.tar"
 

@@ -5,6 +5,7 @@ package testenv
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ var features = map[string]func() error{
 	"node":     func() error { return program("/usr/bin/node") },
 	"java":     func() error { return program("/usr/bin/java") },
 	"chromium": func() error { return program("/usr/bin/chromium") },
-	"overlay":  func() error { return filesystem("overlay") },
+	"overlay":  func() error { return filesystem("overlay", "overlayfs") },
 	"userns": func() error {
 		raw, err := os.ReadFile("/proc/sys/user/max_user_namespaces")
 		return when(err == nil && strings.TrimSpace(string(raw)) != "0", "no user namespaces")
@@ -58,9 +59,19 @@ func program(name string) error {
 	return err
 }
 
-func filesystem(name string) error {
+// filesystem looks for a file system that the kernel has, or loads when it is mounted.
+func filesystem(name, module string) error {
 	raw, err := os.ReadFile("/proc/filesystems")
-	return when(err == nil && strings.Contains(string(raw), name), "the kernel has no "+name)
+	if err == nil && strings.Contains(string(raw), "\t"+name+"\n") {
+		return nil
+	}
+	modules, _ := filepath.Glob("/lib/modules/" + kernelRelease() + "/kernel/fs/" + module)
+	return when(len(modules) > 0, "the kernel has no "+name)
+}
+
+func kernelRelease() string {
+	raw, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return strings.TrimSpace(string(raw))
 }
 
 // Require skips the test unless the host has every feature. If RINGWALL_REQUIRE names

@@ -184,6 +184,9 @@ func (p *planner) proc(hosts bool) {
 		p.source("/proc", true, false)
 	}
 	p.op(guest.Op{Kind: guest.OpProc, Target: "/proc"})
+	if hosts {
+		return // mounts below the host's own, as binfmt_misc's, let nothing be covered there
+	}
 	for _, name := range procReadOnly {
 		p.op(guest.Op{Kind: guest.OpReadOnly, Target: "/proc/" + name})
 	}

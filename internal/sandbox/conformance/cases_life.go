@@ -147,6 +147,23 @@ var projectCases = []testCase{
 			}
 		}
 	}},
+	{"project/signals have their default dispositions", func(f *fixture) {
+		// Not the probe's own, whose runtime sets them anew.
+		word := "dispositions-" + f.spec.ID
+		c := f.cmd()
+		c.Args = []string{"sh", "-c", "sleep 30; : " + word}
+		if _, err := f.sandbox().Start(f.ctx, c); err != nil {
+			f.Fatal(err)
+		}
+		f.eventually("the program's start", func() bool { return len(hostPIDs("sleep\x0030")) > 0 })
+		status := "/proc/" + hostPIDs("sleep\x0030")[0]
+		// 32 and 34 are what a Go runtime cannot restore; C libraries use them inside.
+		if ignored := statusLine(f, status, "SigIgn"); ignored != "0000000000000000" && ignored != "0000000280000000" {
+			f.Errorf("ignored: %s", ignored)
+		}
+		f.want("blocked", statusLine(f, status, "SigBlk"), "0000000000000000")
+		f.want("caught", statusLine(f, status, "SigCgt"), "0000000000000000")
+	}},
 	{"project/working directory through a descriptor", func(f *fixture) {
 		// CVE-2024-21626: a directory of the host by way of a descriptor that leaked.
 		for n := 3; n < 20; n++ {

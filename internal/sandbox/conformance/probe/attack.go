@@ -200,6 +200,15 @@ func attackGuest([]string) {
 	verdict(errno == 0, "ptrace", errno)
 }
 
+// floodGuest sends every signal to PID 1 without end.
+func floodGuest([]string) {
+	for {
+		for sig := 1; sig <= 64; sig++ {
+			unix.Kill(1, syscall.Signal(sig))
+		}
+	}
+}
+
 // attackSignals sends every signal to PID 1 and to everybody.
 func attackSignals([]string) {
 	for sig := 1; sig <= 64; sig++ {

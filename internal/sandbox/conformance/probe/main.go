@@ -64,6 +64,7 @@ var commands = map[string]func(args []string){
 	"attack-device":  attackDevice,
 	"attack-guest":   attackGuest,
 	"attack-signals": attackSignals,
+	"flood-guest":    floodGuest,
 	"attack-environ": attackEnviron,
 	"attack-memory":  attackMemory,
 	"hold-memory":    holdMemory,
