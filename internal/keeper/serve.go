@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -217,8 +218,12 @@ func (k *keeper) accept() {
 		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNABORTED) {
 			continue
 		}
+		if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) {
+			time.Sleep(10 * time.Millisecond) // until some of those who are here go away
+			continue
+		}
 		if err != nil {
-			k.stop() // out of descriptors: nobody could reach the sandbox again
+			k.stop() // nobody could reach the sandbox again
 			return
 		}
 		peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
