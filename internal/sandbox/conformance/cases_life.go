@@ -149,14 +149,14 @@ var projectCases = []testCase{
 	}},
 	{"project/signals have their default dispositions", func(f *fixture) {
 		// Not the probe's own, whose runtime sets them anew.
-		word := "dispositions-" + f.spec.ID
+		word := fmt.Sprintf("sleep\x0030.%09d", os.Getpid()) // no other test's
 		c := f.cmd()
-		c.Args = []string{"sh", "-c", "sleep 30; : " + word}
+		c.Args = []string{"sh", "-c", strings.ReplaceAll(word, "\x00", " ") + "; :"}
 		if _, err := f.sandbox().Start(f.ctx, c); err != nil {
 			f.Fatal(err)
 		}
-		f.eventually("the program's start", func() bool { return len(hostPIDs("sleep\x0030")) > 0 })
-		status := "/proc/" + hostPIDs("sleep\x0030")[0]
+		f.eventually("the program's start", func() bool { return len(hostPIDs(word)) > 0 })
+		status := "/proc/" + hostPIDs(word)[0]
 		// 32 and 34 are what a Go runtime cannot restore; C libraries use them inside.
 		if ignored := statusLine(f, status, "SigIgn"); ignored != "0000000000000000" && ignored != "0000000280000000" {
 			f.Errorf("ignored: %s", ignored)
