@@ -45,6 +45,11 @@ export RINGWALL_REQUIRE=user,ns,userns,seccomp
 part 'suite by a user' tester bash -c 'suite "user, vm"'
 export RINGWALL_REQUIRE=user,ns,userns,seccomp,memory RINGWALL_TEST_MODE='deleg, vm'
 part 'suite by a user with delegation' delegated ./ns.test -test.timeout 30m -test.run "${RINGWALL_VM_RUN:-.}"
+# What Ringwall advises where memory cannot be limited has to be true.
+unset RINGWALL_RESULTS
+part 'memory limit in the scope that is advised' tester XDG_RUNTIME_DIR=/run/user/1000 \
+	systemd-run --user --scope --quiet -p Delegate=yes ./ns.test -test.timeout 5m -test.run 'Conformance/attack/mem-capped'
+RINGWALL_RESULTS=/opt/test/results
 echo '=== results'
 cat "$RINGWALL_RESULTS"
 echo "=== end $failed"
