@@ -82,21 +82,11 @@ func children(parent int) (pids []int) {
 // where it does not, one gc does.
 func TestFailpoints(t *testing.T) {
 	weak := testenv.Build(t, "cmd/ringwall-guest", "ringwall_weak")
-	dir := testenv.Dir(t)
-	project := filepath.Join(dir, "project")
-	for _, d := range []string{project, filepath.Join(dir, "home")} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() { exec.Command("chmod", "-R", "u+rwx", dir).Run() })
+	home := newTestHome(t)
+	dir := home.dir
 	word := "failpoint-" + filepath.Base(dir)
 	command := func(name, at, victim string, args ...string) *exec.Cmd {
-		cmd := exec.Command(name, args...)
-		cmd.Dir = project
-		cmd.Env = append(os.Environ(), "HOME="+filepath.Join(dir, "home"), "RINGWALL_STATE_DIR="+filepath.Join(dir, "state"),
-			"RINGWALL_RUNTIME_DIR="+filepath.Join(dir, "run"), dieAt+"="+at, dieVictim+"="+victim, dieGuest+"="+weak)
-		return cmd
+		return home.command([]string{dieAt + "=" + at, dieVictim + "=" + victim, dieGuest + "=" + weak}, name, args...)
 	}
 	run := []string{"sh", "-c", "echo x > made; : " + word}
 	out, err := command("dier", "", "", run...).Output()

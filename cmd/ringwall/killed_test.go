@@ -17,23 +17,9 @@ import (
 // TestKilledAnywhere kills ringwall at random moments of its life. One gc later
 // nothing is left but workspaces with changes.
 func TestKilledAnywhere(t *testing.T) {
-	dir := testenv.Dir(t)
-	project := filepath.Join(dir, "project")
-	for _, d := range []string{project, filepath.Join(dir, "home")} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	env := append(os.Environ(), "HOME="+filepath.Join(dir, "home"), "RINGWALL_STATE_DIR="+filepath.Join(dir, "state"),
-		"RINGWALL_RUNTIME_DIR="+filepath.Join(dir, "run"))
-	ringwall := func(args ...string) *exec.Cmd {
-		cmd := exec.Command("ringwall", args...)
-		cmd.Dir, cmd.Env = project, env
-		return cmd
-	}
-	t.Cleanup(func() { // what overlayfs left is closed even to its owner
-		exec.Command("chmod", "-R", "u+rwx", dir).Run()
-	})
+	home := newTestHome(t)
+	dir := home.dir
+	ringwall := func(args ...string) *exec.Cmd { return home.command(nil, "ringwall", args...) }
 	began := time.Now()
 	if out, err := ringwall("run", "--", "true").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -120,20 +120,10 @@ func keepers(dir string) (all []string) {
 // becomes of the creator; in every other case one gc finds nothing alive and leaves
 // nothing but what the program changed.
 func TestSessionFailpoints(t *testing.T) {
-	dir := testenv.Dir(t)
-	project := filepath.Join(dir, "project")
-	for _, d := range []string{project, filepath.Join(dir, "home")} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() { exec.Command("chmod", "-R", "u+rwx", dir).Run() })
+	home := newTestHome(t)
+	dir := home.dir
 	command := func(name, at, victim string, args ...string) *exec.Cmd {
-		cmd := exec.Command(name, args...)
-		cmd.Dir = project
-		cmd.Env = append(os.Environ(), "HOME="+filepath.Join(dir, "home"), "RINGWALL_STATE_DIR="+filepath.Join(dir, "state"),
-			"RINGWALL_RUNTIME_DIR="+filepath.Join(dir, "run"), dieAt+"="+at, dieVictim+"="+victim)
-		return cmd
+		return home.command([]string{dieAt + "=" + at, dieVictim + "=" + victim}, name, args...)
 	}
 	word := "session-" + filepath.Base(dir)
 	program := []string{"sh", "-c", "echo x > made; : " + word}

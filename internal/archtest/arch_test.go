@@ -75,7 +75,7 @@ var rules = []rule{
 	{path: "internal/ui"},
 	{path: "internal/host", allow: []string{"internal/sandbox"}},
 	{path: "internal/keyfiles"},
-	{path: "internal/keeper", allow: []string{"internal/sandbox", "internal/guest"}},
+	{path: "internal/keeper", allow: []string{"internal/sandbox", "internal/guest", "internal/linux/*"}},
 	{path: "internal/rundir", allow: []string{"internal/sandbox", "internal/linux/flock"}},
 	{path: "internal/workspace", allow: []string{"internal/sandbox", "internal/linux/*"}},
 	{path: "internal/backend/all", allow: []string{"internal/sandbox", "internal/backend/*"}},

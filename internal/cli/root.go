@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ringwall/ringwall/internal/backend/all"
 	"github.com/ringwall/ringwall/internal/engine"
@@ -65,6 +66,10 @@ What it changed is listed and kept aside; the project itself stays as it was.
 		RunE:                       func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		var value *pflag.InvalidValueError
+		if errors.As(err, &value) && value.GetFlag().Value.Type() == "int" { // the cause names a function of Go's
+			err = fmt.Errorf("--%s %s: this is no whole number", value.GetFlag().Name, value.GetValue())
+		}
 		return &sandbox.Error{Code: sandbox.CodeInvalid, Op: "parse", Err: err, Hint: "see `" + c.CommandPath() + " --help`"}
 	})
 	root.AddCommand(newRun(status), newPs(), newGC(), newWorkspaces(), newVersion())

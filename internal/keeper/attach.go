@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ringwall/ringwall/internal/guest"
+	"github.com/ringwall/ringwall/internal/linux/pidfd"
 	"github.com/ringwall/ringwall/internal/sandbox"
 )
 
@@ -36,12 +37,9 @@ func Attach(ctx context.Context, ref sandbox.Ref) (sandbox.Sandbox, error) {
 		return nil, fail(sandbox.CodeInternal, err, "")
 	}
 	s := &session{ref: ref, conn: guest.NewConn(fd, maxFrame), waiting: map[int]chan frame{}, programs: map[int]*process{}, gone: make(chan struct{})}
-	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-	if err == nil && peer.Uid != 0 && peer.Uid != uint32(os.Geteuid()) {
-		err = fmt.Errorf("uid %d serves in its place", peer.Uid)
-	}
+	peer, err := peerOf(fd)
 	if err == nil {
-		s.pidfd, err = unix.PidfdOpen(int(peer.Pid), 0)
+		s.pidfd, err = unix.PidfdOpen(peer, 0)
 	}
 	if err != nil {
 		s.conn.Close()
@@ -73,7 +71,7 @@ func dial(dir string) (int, error) {
 	}
 	if err := unix.Connect(fd, addr); err != nil {
 		unix.Close(fd)
-		return -1, &os.PathError{Op: "connect", Path: dir + "/" + SocketName, Err: err}
+		return -1, &os.PathError{Op: "connect", Path: dir + "/" + sandbox.ControlSocket, Err: err}
 	}
 	return fd, nil
 }
@@ -338,9 +336,9 @@ func (s *session) Destroy(ctx context.Context) error {
 		return nil
 	}
 	s.sendMu.Lock()
-	pidfd := -1
+	keeper := -1
 	if !s.closed {
-		pidfd, _ = unix.FcntlInt(uintptr(s.pidfd), unix.F_DUPFD_CLOEXEC, 0)
+		keeper, _ = unix.FcntlInt(uintptr(s.pidfd), unix.F_DUPFD_CLOEXEC, 0)
 	}
 	s.sendMu.Unlock()
 	a, err := s.ask(ctx, kindDestroy)
@@ -349,10 +347,12 @@ func (s *session) Destroy(ctx context.Context) error {
 	} else if ctx.Err() == nil {
 		err = nil // it is gone
 	}
-	if pidfd >= 0 {
-		defer unix.Close(pidfd)
-		if err == nil && !pollExit(pidfd) {
-			err = s.fail("destroy", sandbox.CodeInternal, errors.New("the keeper does not end"), "run `ringwall gc` later")
+	if keeper >= 0 {
+		defer unix.Close(keeper)
+		if err == nil {
+			if e := pidfd.AwaitEnd(keeper, grace); e != nil {
+				err = s.fail("destroy", sandbox.CodeInternal, fmt.Errorf("its keeper: %w", e), "run `ringwall gc` later")
+			}
 		}
 	}
 	if err != nil {

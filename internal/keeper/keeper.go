@@ -13,7 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -26,9 +26,6 @@ import (
 // Arg0 is what a keeper is started as. A program that can be one calls Main if its own
 // name is that.
 const Arg0 = "ringwall-keeper"
-
-// SocketName is the name of a keeper's socket in Spec.Dir.
-const SocketName = "control"
 
 // controlFD is the keeper's end of its creator's socket.
 const controlFD = 3
@@ -194,15 +191,17 @@ func (r *Request) serve(conn *guest.Conn, m call) error {
 	return send(conn, kindReturn, v, fds...)
 }
 
-// pollExit waits for the end of the process that fd refers to.
-func pollExit(fd int) bool {
-	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(grace.Milliseconds()))
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		return err != nil || n > 0
+// peerOf returns the process at the other end of a socket, which must be our own user's,
+// or root's.
+func peerOf(fd int) (pid int, err error) {
+	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err == nil && peer.Uid != 0 && peer.Uid != uint32(os.Geteuid()) {
+		err = fmt.Errorf("uid %d is at the other end", peer.Uid)
 	}
+	if err != nil {
+		return 0, err
+	}
+	return int(peer.Pid), nil
 }
 
 // socketAddress is how the socket in dir is named: a path of any length, where the
@@ -212,12 +211,12 @@ func socketAddress(dir string) (addr *unix.SockaddrUnix, closeDir func(), err er
 	if err != nil {
 		return nil, nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
-	return &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/%s", fd, SocketName)}, func() { unix.Close(fd) }, nil
+	return &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/%s", fd, sandbox.ControlSocket)}, func() { unix.Close(fd) }, nil
 }
 
 // Has reports whether a keeper has served in the sandbox directory dir. Whether it
 // lives, Attach finds out.
 func Has(dir string) bool {
-	info, err := os.Lstat(strings.TrimSuffix(dir, "/") + "/" + SocketName)
+	info, err := os.Lstat(filepath.Join(dir, sandbox.ControlSocket))
 	return err == nil && info.Mode()&os.ModeSocket != 0
 }

@@ -180,7 +180,7 @@ func (k *keeper) listen() error {
 		return err
 	}
 	if err := unix.Bind(k.listener, addr); err != nil {
-		return &os.PathError{Op: "bind", Path: k.dir + "/" + SocketName, Err: err}
+		return &os.PathError{Op: "bind", Path: k.dir + "/" + sandbox.ControlSocket, Err: err}
 	}
 	return unix.Listen(k.listener, 64)
 }
@@ -191,7 +191,7 @@ func (k *keeper) end() (err error) {
 		err = k.box.Destroy(context.Background())
 	}
 	if k.listener >= 0 && err == nil {
-		k.once.Do(func() { os.Remove(k.dir + "/" + SocketName) })
+		k.once.Do(func() { os.Remove(k.dir + "/" + sandbox.ControlSocket) })
 	}
 	return err
 }
@@ -226,8 +226,7 @@ func (k *keeper) accept() {
 			k.stop() // nobody could reach the sandbox again
 			return
 		}
-		peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
-		if err != nil || peer.Uid != 0 && peer.Uid != uint32(os.Geteuid()) {
+		if _, err := peerOf(fd); err != nil {
 			unix.Close(fd)
 			continue
 		}

@@ -81,12 +81,9 @@ func (r *Root) Create(rec Record) (_ *Dir, err error) {
 	return d, d.append(rec)
 }
 
-// fileName is the file that is in every sandbox's directory.
+// fileName is the file that is in every sandbox's directory. Nothing but this and
+// sandbox.ControlSocket is ever removed.
 const fileName = "sandbox"
-
-// controlName is the socket of the sandbox's keeper, where it has one. Nothing but these
-// two is ever removed.
-const controlName = "control"
 
 // open opens and locks the file.
 func (d *Dir) open(flags int) (err error) {
@@ -124,7 +121,7 @@ func (d *Dir) Remove() error {
 		flock.Shared(all)
 	}
 	var errs []error
-	for _, path := range []string{filepath.Join(d.path, controlName), filepath.Join(d.path, fileName), d.path} {
+	for _, path := range []string{filepath.Join(d.path, sandbox.ControlSocket), filepath.Join(d.path, fileName), d.path} {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}

@@ -112,6 +112,10 @@ const (
 	MountReadWrite                      // writes go to the host's file, at once
 )
 
+// ControlSocket is the name in Spec.Dir of the socket on which a sandbox of LifeSession
+// is attached to.
+const ControlSocket = "control"
+
 // Mount shows a host file or directory inside, at its own path.
 type Mount struct {
 	Source string

@@ -48,13 +48,13 @@ func (b *backend) Detect(ctx context.Context) (sandbox.Report, error) {
 		r.Checks = append(r.Checks, sandbox.Check{Name: "landlock", Status: sandbox.StatusWeaker,
 			Detail: "this kernel has no Landlock that is of use; no guarantee leans on it", Fix: "Linux 5.19 or later, with landlock in lsm="})
 	}
-	if _, pids, _ := b.groupFeatures(); !pids && !ownCount(os.Geteuid()) {
+	memory, pids, check := b.groupFeatures()
+	r.Checks = append(r.Checks, check)
+	if pids = pids || ownCount(os.Geteuid()); !pids {
 		r.Checks = append(r.Checks, sandbox.Check{Name: "pids", Status: sandbox.StatusWeaker,
 			Detail: "this kernel counts your processes on the whole host: there is no limit inside", Fix: "Linux 5.14 or later"})
 	}
-	memory, pids, check := b.groupFeatures()
-	r.Checks = append(r.Checks, check)
-	r.Guarantees = declared(os.Geteuid(), memory, pids || ownCount(os.Geteuid()))
+	r.Guarantees = declared(os.Geteuid(), memory, pids)
 	return r, nil
 }
 

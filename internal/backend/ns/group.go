@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,8 +44,16 @@ type group struct {
 // errNoGroup is why there are no Stats.
 var errNoGroup = errors.New("this sandbox has no control group of its own")
 
-// delegateHint is what gives a user control groups.
-const delegateHint = "start it in a unit that systemd delegates to you: systemd-run --user --scope -p Delegate=yes ringwall …"
+// delegateHint is what gives control groups to whoever has none.
+func delegateHint() string {
+	if os.Geteuid() == 0 {
+		return "have the container or service that ringwall runs in delegate its control groups: a writable /sys/fs/cgroup, Delegate=yes"
+	}
+	if _, err := os.Stat("/run/systemd/system"); err != nil { // sd_booted(3)
+		return "run ringwall as root: there is no systemd here that could delegate control groups to you"
+	}
+	return "start it in a unit that systemd delegates to you: systemd-run --user --scope -p Delegate=yes ringwall …"
+}
 
 // makeGroup makes the control group, with its limits, where this host lets us.
 func (c *creation) makeGroup(context.Context) error {
@@ -57,7 +66,7 @@ func (c *creation) makeGroup(context.Context) error {
 			err = errors.New("the control groups here have no controller for memory")
 		}
 		return &sandbox.Error{Code: sandbox.CodeUnsupported, Op: "create", Backend: Name, ID: c.spec.ID, Step: "cgroup",
-			Err: fmt.Errorf("memory cannot be limited: %w", err), Hint: delegateHint}
+			Err: fmt.Errorf("memory cannot be limited: %w", err), Hint: delegateHint()}
 	}
 	if err != nil {
 		return nil
@@ -177,7 +186,7 @@ func (g *group) ranOut() bool {
 func (b *box) Stats() (sandbox.Stats, error) {
 	if b.group == nil {
 		return sandbox.Stats{}, &sandbox.Error{Code: sandbox.CodeUnsupported, Op: "stats", Backend: Name, ID: b.id, Err: errNoGroup,
-			Hint: delegateHint}
+			Hint: delegateHint()}
 	}
 	s, err := b.group.now()
 	if err != nil {
@@ -193,7 +202,7 @@ func (b *backend) groupFeatures() (memory, pids bool, check sandbox.Check) {
 	if err != nil {
 		return false, false, sandbox.Check{Name: "cgroup", Status: sandbox.StatusWeaker,
 			Detail: err.Error() + ": memory has no limit, and sandboxes are not accounted for",
-			Fix:    delegateHint}
+			Fix:    delegateHint()}
 	}
 	memory, pids = place.Has("memory"), place.Has("pids")
 	var lacks []string
@@ -206,7 +215,7 @@ func (b *backend) groupFeatures() (memory, pids bool, check sandbox.Check) {
 	if len(lacks) > 0 {
 		check.Status = sandbox.StatusWeaker
 		check.Detail = fmt.Sprintf("each sandbox has a control group (%s), which has no controller for %s here", place.Version(), strings.Join(lacks, " and "))
-		check.Fix = delegateHint
+		check.Fix = delegateHint()
 	}
 	return memory, pids, check
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -80,22 +81,21 @@ func KillRecorded(pid int, start uint64) error {
 	if err := Kill(fd); err != nil {
 		return err
 	}
-	return awaitEnd(fd)
+	return AwaitEnd(fd, 5*time.Second) // in uninterruptible sleep it can outlast any
 }
 
-// awaitEnd waits until the process that fd refers to has ended; its parent may be
+// AwaitEnd waits until the process that fd refers to has ended; its parent may be
 // another process. PID 1 of a namespace takes all of the namespace with it.
-func awaitEnd(fd int) error {
-	const timeout = 5000 // ms; a process in uninterruptible sleep can outlast any
+func AwaitEnd(fd int, timeout time.Duration) error {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	for {
-		n, err := unix.Poll(fds, timeout)
+		n, err := unix.Poll(fds, int(timeout.Milliseconds()))
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
 			return err
 		case n == 0:
-			return errors.New("the process does not end after SIGKILL: it is blocked in the kernel")
+			return errors.New("the process does not end: it may be blocked in the kernel")
 		default:
 			return nil
 		}
